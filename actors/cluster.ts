@@ -1,0 +1,246 @@
+// The processes of a run: parameter shards and trainers, started, watched and replaced by the control
+// process. What they train is a plan of phases; the cluster knows nothing of speech or images.
+import { assert } from '../protocol/assert.ts'
+import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
+import type { PhaseStart, ShardMessage, ShardStatus } from '../protocol/training.ts'
+import type { Ref } from '../runtime/actor.ts'
+import type { Clock } from '../runtime/environment.ts'
+import type { System } from '../runtime/system.ts'
+import type { Pool, PoolEvent, PoolWorker } from '../runtime/worker/pool.ts'
+import { type AppliedSet, appliedByAll } from './applied-set.ts'
+import type { ChaosFault } from './chaos-plan.ts'
+import type { RunEvent } from './events.ts'
+import { exampleSource, type FinishedStep } from './example-source.ts'
+import { parameterShard } from './parameter-shard.ts'
+import { patience, patiently } from './parameter-client.ts'
+import type { Restart } from './report.ts'
+import type { TrainerConfig } from './sequence-trainer.ts'
+
+export interface ClusterOptions {
+  readonly system: System
+  readonly pool: Pool
+  readonly clock: Clock
+  /** Where the shards keep their snapshots and journals. */
+  readonly folder: string
+  readonly ranges: readonly { readonly offset: number; readonly length: number }[]
+  readonly trainers: number
+  readonly trainerKind: string
+  readonly latticeWorkers: number
+  /** Everything of a trainer's configuration but who it is and whom it talks to. */
+  readonly trainer: Pick<TrainerConfig, 'codec' | 'task' | 'lanes'>
+  readonly emit: (event: RunEvent) => void
+  readonly onFinished: (step: FinishedStep) => void
+  /** A process that keeps dying: the run cannot go on. */
+  readonly onGaveUp: (cause: string) => void
+}
+
+export interface PhasePlan {
+  readonly start: Omit<PhaseStart, 'parameters' | 'roundSize'>
+  readonly kind: 'frames' | 'sequences'
+  /** Trainers that may take part: 1 in the warm start. */
+  readonly trainers: number
+  readonly parameters?: Float32Array
+  readonly configuration: unknown
+}
+
+export interface Cluster {
+  readonly restarts: readonly Restart[]
+  /** Begins a phase, or goes on with it where the shards already are; answers what is applied. */
+  begin(plan: PhasePlan): Promise<AppliedSet>
+  pull(copy: 'live' | 'average'): Promise<Float32Array>
+  statuses(): Promise<readonly ShardStatus[]>
+  checkpoint(): Promise<void>
+  pause(): void
+  strike(fault: ChaosFault): void
+  stop(): Promise<void>
+}
+
+const CONTROL_PATIENCE = { ...patience, retriesMax: 6_000 }
+
+export function startCluster(options: ClusterOptions): Cluster {
+  const { system, pool, clock, emit } = options
+  const restarts: Restart[] = []
+  /** Actor -> when its death was seen: until its successor has done something useful. */
+  const deaths = new Map<string, { cause: string; at: number }>()
+  const workers = new Map<string, PoolWorker>()
+
+  const source = system.spawn(exampleSource, { onFinished: finished }, { name: 'source' })
+  const shards: Ref<ShardMessage>[] = options.ranges.map((range, index) => {
+    const name = `shard-${index}`
+    startWorker(name, (incarnation) => ({
+      kind: parameterShard.kind,
+      name: 'shard',
+      config: {
+        folder: `${options.folder}/${name}`,
+        length: range.length,
+        incarnation,
+        journalBytesMax: Math.max(64 << 20, 64 * range.length),
+      },
+    }))
+    return system.ref({ member: name, path: '/shard' })
+  })
+
+  function startWorker(
+    name: string,
+    actor: (incarnation: number) => { kind: string; name: string; config: unknown },
+  ): void {
+    const onEvent = (event: PoolEvent) => observe(name, event)
+    workers.set(name, pool.start({ name, actors: (incarnation) => [actor(incarnation)], onEvent }))
+  }
+
+  function startTrainer(index: number): void {
+    const name = `trainer-${index}`
+    if (workers.has(name)) return
+    const lattices =
+      options.latticeWorkers > 0 ? startLatticeWorker(index % options.latticeWorkers) : undefined
+    startWorker(name, (incarnation) => ({
+      kind: options.trainerKind,
+      name: 'trainer',
+      config: {
+        ...options.trainer,
+        name,
+        incarnation,
+        source: source.address,
+        shards: options.ranges.map((range, shard) => ({ ref: shards[shard]?.address, ...range })),
+        ...(lattices && { lattices }),
+      },
+    }))
+  }
+
+  function observe(name: string, event: PoolEvent): void {
+    switch (event.type) {
+      case 'exited':
+        deaths.set(name, { cause: event.cause, at: clock.now() })
+        emit({ type: 'death', actor: name, cause: event.cause })
+        if (name.startsWith('trainer')) forgetTrainer(name, event.incarnation)
+        return
+      case 'ready':
+        if (!name.startsWith('trainer')) recovered(name)
+        return
+      case 'gave-up':
+        options.onGaveUp(`${name}: ${event.cause}`)
+    }
+  }
+
+  // Its steps go to whoever asks next, and what it may still push is refused: the successor, or
+  // another trainer, computes the same step again.
+  function forgetTrainer(trainer: string, incarnation: number): void {
+    source.tell({ type: 'release', trainer })
+    for (const shard of shards) {
+      const fence = { type: 'fence', trainer, incarnation: incarnation + 1 } as const
+      patiently(clock, CONTROL_PATIENCE, () =>
+        system.ask(shard, fence, { timeoutMs: patience.askTimeoutMs }),
+      ).catch((error) => options.onGaveUp(`fencing ${trainer}: ${error}`))
+    }
+  }
+
+  function recovered(actor: string): void {
+    const death = deaths.get(actor)
+    if (!death) return
+    deaths.delete(actor)
+    const recoveredMs = clock.now() - death.at
+    restarts.push({ actor, cause: death.cause, recoveredMs })
+    emit({ type: 'recovered', actor, recoveredMs })
+  }
+
+  function finished(step: FinishedStep): void {
+    recovered(step.trainer)
+    options.onFinished(step)
+  }
+
+  const askShards = <R>(ask: (shard: Ref<ShardMessage>) => Promise<R>): Promise<R[]> =>
+    Promise.all(shards.map((shard) => patiently(clock, CONTROL_PATIENCE, () => ask(shard))))
+  const limits = { timeoutMs: patience.askTimeoutMs }
+
+  return {
+    restarts,
+    async begin({ start, kind, trainers, parameters, configuration }) {
+      const statuses = await Promise.all(
+        shards.map((shard, index) => {
+          const { offset, length } = rangeOf(options, index)
+          const part = parameters && {
+            parameters: tensorOf(parameters.slice(offset, offset + length)),
+          }
+          const message = {
+            type: 'begin',
+            start: { ...start, roundSize: trainers, ...part },
+          } as const
+          return patiently(clock, CONTROL_PATIENCE, () => system.ask(shard, message, limits))
+        }),
+      )
+      const applied = appliedByAll(
+        statuses.map(({ appliedBelow, appliedAbove }) => ({
+          below: appliedBelow,
+          above: new Set(appliedAbove),
+        })),
+      )
+      const { phase, steps } = start
+      const { below, above } = applied
+      source.tell({
+        type: 'begin',
+        phase,
+        kind,
+        steps,
+        applied: { below, above: [...above] },
+        configuration,
+      })
+      for (let index = 0; index < trainers; index++) startTrainer(index)
+      return applied
+    },
+    async pull(copy) {
+      const pulled = await askShards((shard) =>
+        system.ask(shard, { type: 'pull', have: -1, copy }, limits),
+      )
+      const count = options.ranges.reduce((sum, { length }) => sum + length, 0)
+      const values = new Float32Array(count)
+      pulled.forEach(({ parameters }, index) => {
+        assert(parameters !== undefined, 'a pull that has nothing gets everything')
+        values.set(alignedFloat32(parameters.bytes), rangeOf(options, index).offset)
+      })
+      return values
+    },
+    statuses: () => askShards((shard) => system.ask(shard, { type: 'status' }, limits)),
+    async checkpoint() {
+      await askShards((shard) => system.ask(shard, { type: 'checkpoint' }, limits))
+    },
+    pause: () => void source.tell({ type: 'pause', paused: true }),
+    strike({ fault, target }) {
+      const names = [...workers.keys()].filter(
+        (name) => name === target || name.startsWith(`${target}-`),
+      )
+      // The last one: the first trainer did the warm start, so its successor is the harder case.
+      const name = names.at(-1)
+      if (name) workers.get(name)?.kill(fault === 'kill' ? 'SIGKILL' : 'SIGSTOP')
+    },
+    async stop() {
+      const all = [...workers].sort(([a], [b]) => rank(a) - rank(b)).map(([, worker]) => worker)
+      await Promise.all(all.map((worker) => worker.stop()))
+    },
+  }
+
+  function startLatticeWorker(index: number): { member: string; path: string } {
+    const name = `lattices-${index}`
+    if (!workers.has(name)) {
+      startWorker(name, () => ({
+        kind: 'lattice-worker',
+        name: 'lattices',
+        config: {
+          shards: options.ranges.map((range, shard) => ({ ref: shards[shard]?.address, ...range })),
+          task: options.trainer.task,
+        },
+      }))
+    }
+    return { member: name, path: '/lattices' }
+  }
+}
+
+// Trainers stop before the shards they push to.
+function rank(name: string): number {
+  return name.startsWith('shard') ? 1 : 0
+}
+
+function rangeOf({ ranges }: ClusterOptions, index: number): { offset: number; length: number } {
+  const range = ranges[index]
+  assert(range !== undefined, 'a range per shard')
+  return range
+}

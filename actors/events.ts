@@ -1,0 +1,34 @@
+// What a run tells the outside: progress, deaths, recoveries, results. The command line, the HTTP
+// control plane and scripts read this one stream.
+import type { Report, ReportedErrorRate } from './report.ts'
+
+export type PhaseName = 'prepare' | 'align' | 'cross-entropy' | 'control' | 'sequence' | 'evaluate'
+
+export type RunEvent =
+  | {
+      readonly type: 'phase'
+      readonly phase: PhaseName
+      readonly total: number
+      readonly unit: 'utterances' | 'updates'
+    }
+  | {
+      readonly type: 'progress'
+      readonly phase: PhaseName
+      readonly done: number
+      readonly total: number
+      readonly framesPerSecond?: number
+      readonly loss?: number
+      readonly remainingSeconds?: number
+    }
+  | { readonly type: 'phase-ended'; readonly phase: PhaseName; readonly seconds: number }
+  | { readonly type: 'death'; readonly actor: string; readonly cause: string }
+  | { readonly type: 'recovered'; readonly actor: string; readonly recoveredMs: number }
+  | {
+      readonly type: 'evaluated'
+      readonly model: string
+      readonly set: 'development' | 'test'
+      readonly errorRate: ReportedErrorRate
+    }
+  | { readonly type: 'skipped'; readonly name: string; readonly reason: string }
+  | { readonly type: 'note'; readonly message: string }
+  | { readonly type: 'finished'; readonly report: Report }

@@ -1,0 +1,188 @@
+// A parameter shard: owns a contiguous range of the parameters, its optimizer state and an averaged
+// copy. Every push is decided, journalled, applied, then acknowledged: in this order, so what was
+// acknowledged survives SIGKILL and nothing is applied twice.
+import { type ActorDefinition, type Context, next, type Ref } from '../runtime/actor.ts'
+import { type Infer, struct, text, u32 } from '../protocol/schema.ts'
+import { tensorOf } from '../protocol/tensor.ts'
+import {
+  type PhaseStart,
+  type Pulled,
+  type Push,
+  type Pushed,
+  ShardMessage,
+  type ShardStatus,
+} from '../protocol/training.ts'
+import {
+  applyPush,
+  beginPhase,
+  decidePush,
+  fenceTrainer,
+  holdPush,
+  mayGoOn,
+  type ShardState,
+} from './shard-state.ts'
+import { openShardStore, type ShardStore } from './shard-store.ts'
+
+export const ShardConfig = struct({
+  folder: text,
+  length: u32,
+  incarnation: u32,
+  /** A snapshot is written when the journal holds more. */
+  journalBytesMax: u32,
+})
+export type ShardConfig = Infer<typeof ShardConfig>
+
+interface Actor {
+  readonly config: ShardConfig
+  readonly store: ShardStore
+  readonly recoveredMs: number
+  /** Pushes whose answer waits: for their round (hard-sync) or for slower trainers (SSP). */
+  waiting: readonly Waiting[]
+  /** Copies for pullers, made once a version (INV: only the shard writes its range, in place). */
+  copies: { version: number; live?: Float32Array; average?: Float32Array }
+}
+
+interface Waiting {
+  readonly push: Push
+  readonly replyTo: Ref<Pushed>
+  /** Absent while the round is not complete. */
+  readonly pushed?: Pushed
+}
+
+export const parameterShard: ActorDefinition<ShardConfig, Actor, ShardMessage> = {
+  kind: 'parameter-shard',
+  protocol: ShardMessage,
+  config: ShardConfig,
+  start(config, { environment }) {
+    const started = environment.clock.now()
+    const store = openShardStore(environment.disk, config)
+    const recoveredMs = environment.clock.now() - started
+    return { config, store, recoveredMs, waiting: [], copies: { version: -1 } }
+  },
+  receive(actor, message, context) {
+    const { store } = actor
+    switch (message.type) {
+      case 'push':
+        receivePush(actor, message.push, message.replyTo)
+        break
+      case 'pull':
+        message.replyTo.tell(pulledSince(actor, message.have, message.copy))
+        break
+      case 'begin':
+        begin(actor, message.start)
+        message.replyTo.tell(statusOf(actor))
+        break
+      case 'fence':
+        fence(actor, message)
+        message.replyTo.tell(statusOf(actor))
+        break
+      case 'checkpoint':
+        store.checkpoint()
+        message.replyTo.tell(statusOf(actor))
+        break
+      case 'status':
+        message.replyTo.tell(statusOf(actor))
+    }
+    checkpointWhenLong(actor, context)
+    return next(actor)
+  },
+  stopped: ({ store }) => store.close(),
+}
+
+function receivePush(actor: Actor, push: Push, replyTo: Ref<Pushed>): void {
+  const { shard } = actor.store
+  const decided = decidePush(shard, push)
+  switch (decided.type) {
+    case 'answer':
+      count(shard, decided.pushed.verdict)
+      replyTo.tell(decided.pushed)
+      return
+    case 'accept': {
+      actor.store.append({ type: 'push', push })
+      const pushed = applyPush(shard, push, decided.scale)
+      actor.waiting = [...actor.waiting, { push, replyTo, pushed }]
+      return answerWaiting(actor)
+    }
+    case 'hold':
+      hold(actor, push, decided.scale, replyTo)
+  }
+}
+
+// A held push that is sent again (its asker timed out) is not journalled again: the newest asker waits.
+function hold(actor: Actor, push: Push, scale: number, replyTo: Ref<Pushed>): void {
+  const { shard } = actor.store
+  const others = actor.waiting.filter(({ push: { sequence } }) => sequence !== push.sequence)
+  actor.waiting = [...others, { push, replyTo }]
+  if (shard.held.has(push.sequence)) return
+  actor.store.append({ type: 'push', push })
+  const pushed = holdPush(shard, push, scale)
+  if (!pushed) return
+  actor.waiting = actor.waiting.map((waiting) => ({ ...waiting, pushed }))
+  answerWaiting(actor)
+}
+
+function answerWaiting(actor: Actor): void {
+  const { shard } = actor.store
+  const still: Waiting[] = []
+  for (const waiting of actor.waiting) {
+    const { push, replyTo, pushed } = waiting
+    if (pushed && mayGoOn(shard, push.trainer)) replyTo.tell(pushed)
+    else still.push(waiting)
+  }
+  actor.waiting = still
+}
+
+function begin(actor: Actor, start: PhaseStart): void {
+  const { shard } = actor.store
+  if (start.phase <= shard.phase) return
+  actor.store.append({ type: 'begin', start })
+  beginPhase(shard, start)
+  actor.waiting = []
+}
+
+function fence(
+  actor: Actor,
+  { trainer, incarnation }: { trainer: string; incarnation: number },
+): void {
+  actor.store.append({ type: 'fence', trainer, incarnation })
+  fenceTrainer(actor.store.shard, trainer, incarnation)
+  actor.waiting = actor.waiting.filter(({ push }) => push.trainer !== trainer)
+  answerWaiting(actor)
+}
+
+function pulledSince(actor: Actor, have: number, which: 'live' | 'average'): Pulled {
+  const { shard } = actor.store
+  const { version } = shard
+  if (have === version) return { version }
+  if (actor.copies.version !== version) actor.copies = { version }
+  const source = which === 'live' ? shard.parameters : shard.average
+  const copy = actor.copies[which] ?? source.slice()
+  actor.copies[which] = copy
+  return { version, parameters: tensorOf(copy) }
+}
+
+function statusOf({ store, recoveredMs }: Actor): ShardStatus {
+  const { shard, journalBytes } = store
+  return {
+    phase: shard.phase,
+    version: shard.version,
+    appliedBelow: shard.applied.below,
+    appliedAbove: [...shard.applied.above],
+    updates: shard.counts,
+    staleness: shard.staleness,
+    journalBytes,
+    recoveredMs,
+  }
+}
+
+function count(shard: ShardState, verdict: Pushed['verdict']): void {
+  const { counts } = shard
+  if (verdict === 'duplicate') shard.counts = { ...counts, duplicates: counts.duplicates + 1 }
+  if (verdict === 'refused') shard.counts = { ...counts, refused: counts.refused + 1 }
+}
+
+function checkpointWhenLong({ config, store }: Actor, { log }: Context<ShardMessage>): void {
+  if (store.journalBytes <= config.journalBytesMax) return
+  store.checkpoint()
+  log.info('snapshot written', { version: store.shard.version })
+}

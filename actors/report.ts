@@ -1,0 +1,67 @@
+// The report of a run: what `--report FILE` holds and the table at the end shows.
+
+export interface Report {
+  readonly task: 'speech'
+  readonly criterion: Criterion
+  readonly policy: string
+  readonly seed: number
+  readonly parameters: number
+  readonly seconds: number
+  readonly errorRate: {
+    readonly crossEntropy: ReportedErrorRate
+    readonly control?: ReportedErrorRate
+    readonly final: ReportedErrorRate
+  }
+  /** Paired bootstrap of final against cross-entropy (and control): relative change in percent. */
+  readonly comparison: {
+    readonly crossEntropy: Comparison
+    readonly control?: Comparison
+  }
+  readonly updates: {
+    readonly acknowledged: number
+    readonly applied: number
+    readonly duplicates: number
+    readonly refused: number
+  }
+  /** Counted in updates of the shard between the parameters seen and the gradient applied. */
+  readonly staleness: {
+    readonly p50: number
+    readonly p99: number
+    readonly max: number
+    readonly histogram: readonly number[]
+  }
+  readonly restarts: readonly Restart[]
+  readonly throughput: { readonly framesPerSecond: number }
+  /** Part of the trainers' wall time spent inside ONNX Runtime, 0 to 1. */
+  readonly computeShare: number
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[]
+  readonly rejectedFrames: number
+  readonly nonFinite: number
+  /** Path of `model.onnx`; `model.safetensors` lies beside it. */
+  readonly model: string
+}
+
+export type Criterion = 'ce' | 'mmi' | 'bmmi' | 'mpfe' | 'mwe' | 'smbr'
+
+export interface ReportedErrorRate {
+  readonly percent: number
+  readonly insertions: number
+  readonly deletions: number
+  readonly substitutions: number
+  readonly words: number
+  /** 95 % bootstrap interval, in percent. */
+  readonly low: number
+  readonly high: number
+}
+
+export interface Comparison {
+  readonly relativePercent: number
+  readonly low: number
+  readonly high: number
+}
+
+export interface Restart {
+  readonly actor: string
+  readonly cause: string
+  readonly recoveredMs: number
+}

@@ -1,0 +1,276 @@
+// A trainer: takes a step from the source, pulls the parameters, has the compute thread turn examples
+// into a gradient, pushes it to every shard, and reports the step finished. Examples are read beside
+// the trainer; only gradients and parameters travel (US11557277B2, US11854534B2).
+//
+// With two lanes one step's push and pull travel while the other step computes; each lane owns its
+// buffers, so a gradient that was sent is not written before it is acknowledged.
+import { encodeGradient, type GradientCodec } from '../models/compression.ts'
+import { assert } from '../protocol/assert.ts'
+import {
+  type Infer,
+  list,
+  literal,
+  optional,
+  plain,
+  ref,
+  struct,
+  text,
+  u32,
+  union,
+} from '../protocol/schema.ts'
+import type {
+  EncodedGradient,
+  LatticeMessage,
+  MadeLattices,
+  Pushed,
+  ShardMessage,
+  SourceMessage,
+  Versions,
+  Work,
+} from '../protocol/training.ts'
+import {
+  type ActorDefinition,
+  type Context,
+  next,
+  type Outcome,
+  type Ref,
+} from '../runtime/actor.ts'
+import type { ComputeThread } from '../runtime/environment.ts'
+import {
+  type ParameterClient,
+  type ParameterCopy,
+  parameterClient,
+  patience,
+  patiently,
+} from './parameter-client.ts'
+import type { Refusal } from './shard-state.ts'
+
+export const TrainerConfig = struct({
+  name: text,
+  incarnation: u32,
+  source: ref<SourceMessage>(),
+  shards: list(struct({ ref: ref<ShardMessage>(), offset: u32, length: u32 })),
+  lattices: optional(ref<LatticeMessage>()),
+  lanes: u32,
+  codec: literal('float32', 'float16', 'int8'),
+  /** Handed to the compute thread's `open`. */
+  task: plain,
+})
+export type TrainerConfig = Infer<typeof TrainerConfig>
+
+/** What a compute thread is asked for; `gradient` is filled in place. */
+export interface StepRequest {
+  readonly phase: number
+  readonly kind: 'frames' | 'sequences'
+  readonly sequence: number
+  readonly configuration: unknown
+  readonly parameters: Float32Array
+  readonly gradient: Float32Array
+  readonly lattices?: MadeLattices['lattices']
+}
+
+export interface StepResult {
+  readonly frames: number
+  /** Mean over the frames of the step. */
+  readonly loss: number
+  /** Milliseconds inside ONNX Runtime. */
+  readonly computeMs: number
+  /** Frames whose derivative was zeroed (frame rejection). */
+  readonly rejected: number
+  /** Utterances whose criterion was not finite: their gradient is zero. */
+  readonly nonFinite: number
+}
+
+type Finished = NonNullable<Extract<SourceMessage, { type: 'next' }>['finished']>
+
+interface Lane {
+  readonly index: number
+  readonly copy: ParameterCopy
+  readonly gradient: Float32Array
+  /** Error feedback of a lossy codec, per shard. */
+  readonly residuals: Float32Array[]
+  finished: Finished | undefined
+}
+
+interface Trainer {
+  readonly config: TrainerConfig
+  readonly client: ParameterClient
+  readonly compute: ComputeThread
+  readonly lanes: readonly Lane[]
+}
+
+const TrainerMessage = union({ status: {} })
+type TrainerMessage =
+  | Infer<typeof TrainerMessage>
+  | { readonly type: 'opened'; readonly outcome: Outcome<unknown> }
+  | { readonly type: 'stepped'; readonly lane: number; readonly outcome: Outcome<void> }
+
+/** A trainer that was declared dead, and came back: it must end, its successor is at work. */
+export class FencedError extends Error {
+  override readonly name = 'FencedError'
+}
+
+/** `computeModule` calls `serveCompute` with the methods `open` and `step`. */
+export function sequenceTrainer(
+  computeModule: string,
+): ActorDefinition<TrainerConfig, Trainer, TrainerMessage> {
+  return {
+    kind: 'sequence-trainer',
+    protocol: TrainerMessage,
+    config: TrainerConfig,
+    start(config, context) {
+      const { environment, ask } = context
+      const client = parameterClient(config.shards, { ask, clock: environment.clock })
+      const compute = environment.compute.start(computeModule)
+      const trainer = { config, client, compute, lanes: lanesOf(config) }
+      context.pipe(compute.call('open', config.task), (outcome) => ({ type: 'opened', outcome }))
+      return trainer
+    },
+    receive(trainer, message, context) {
+      if (message.type === 'status') return next(trainer)
+      if (!message.outcome.ok) throw message.outcome.error
+      const ready = message.type === 'opened' ? trainer.lanes : [trainer.lanes[message.lane]]
+      for (const lane of ready) if (lane) startStep(trainer, lane, context)
+      return next(trainer)
+    },
+  }
+}
+
+function startStep(trainer: Trainer, lane: Lane, context: Context<TrainerMessage>): void {
+  context.pipe(takeStep(trainer, lane, context), (outcome) => ({
+    type: 'stepped',
+    lane: lane.index,
+    outcome,
+  }))
+}
+
+async function takeStep(trainer: Trainer, lane: Lane, context: Context<TrainerMessage>) {
+  const { config } = trainer
+  const { clock } = context.environment
+  const { name, incarnation } = config
+  const finished = lane.finished
+  const work = await patiently(clock, patience, () =>
+    context.ask(
+      config.source,
+      { type: 'next', trainer: name, incarnation, ...(finished && { finished }) },
+      { timeoutMs: patience.askTimeoutMs },
+    ),
+  )
+  lane.finished = undefined
+  if (work.type === 'wait') {
+    await new Promise<void>((resolve) => clock.after(work.ms, resolve))
+    return
+  }
+  const started = clock.now()
+  const result = await computeAndPush(trainer, lane, work, context)
+  if (!result) return
+  const { phase, sequence } = work
+  lane.finished = { phase, sequence, ...result, wallMs: clock.now() - started }
+}
+
+/** Computes a step until its gradient is taken; nothing where the step is moot. */
+async function computeAndPush(
+  trainer: Trainer,
+  lane: Lane,
+  work: Extract<Work, { type: 'step' }>,
+  context: Context<TrainerMessage>,
+): Promise<StepResult | undefined> {
+  const { config, client, compute } = trainer
+  const { phase, kind, sequence, configuration } = work
+  for (;;) {
+    const made = await latticesFor(trainer, work, context)
+    await client.pull(lane.copy)
+    const { values: parameters, versions } = lane.copy
+    const { gradient } = lane
+    const request: StepRequest = {
+      phase,
+      kind,
+      sequence,
+      configuration,
+      parameters,
+      gradient,
+      ...(made && { lattices: made.lattices }),
+    }
+    const result = (await compute.call('step', request)) as StepResult
+    const answers = await client.push({
+      trainer: config.name,
+      incarnation: config.incarnation,
+      phase,
+      sequence,
+      weight: result.frames,
+      versions: versions.map((seen, shard) => versionsOf(seen, made?.versions[shard])),
+      gradients: encodeGradients(trainer, lane),
+    })
+    const verdict = judgeAnswers(answers)
+    if (verdict === 'taken') return result
+    if (verdict === 'moot') return undefined
+  }
+}
+
+/** What the answers of all shards to one push mean for the trainer. */
+export function judgeAnswers(answers: readonly Pushed[]): 'taken' | 'again' | 'moot' {
+  const refusals = answers
+    .filter(({ verdict }) => verdict === 'refused')
+    .map((a) => a.reason as Refusal)
+  if (refusals.length === 0) return 'taken'
+  for (const reason of refusals) {
+    switch (reason) {
+      case 'former-incarnation':
+        throw new FencedError('a shard has heard of this trainer’s successor')
+      case 'not-finite':
+      case 'wrong-length':
+        throw new Error(`a shard refused the gradient: ${reason}`)
+      case 'other-phase':
+        return 'moot'
+      case 'stale':
+      case 'baseline-ahead':
+        break
+    }
+  }
+  return 'again'
+}
+
+async function latticesFor(
+  { config }: Trainer,
+  { phase, kind, sequence, configuration }: Extract<Work, { type: 'step' }>,
+  context: Context<TrainerMessage>,
+): Promise<MadeLattices | undefined> {
+  const { lattices } = config
+  if (!lattices || kind === 'frames') return undefined
+  return await patiently(context.environment.clock, patience, () =>
+    context.ask(
+      lattices,
+      { type: 'make', phase, sequence, configuration },
+      { timeoutMs: patience.askTimeoutMs },
+    ),
+  )
+}
+
+// Forward pass, rescoring and backpropagation of a step use the same pull; only lattices may be older.
+function versionsOf(seen: number, lattice: number = seen): Versions {
+  return { lattice, outer: seen, inner: seen }
+}
+
+function encodeGradients({ config }: Trainer, lane: Lane): EncodedGradient[] {
+  return config.shards.map(({ offset, length }, index) => {
+    const residual = lane.residuals[index]
+    assert(residual !== undefined, 'a residual per shard')
+    return encodeGradient(
+      config.codec as GradientCodec,
+      lane.gradient.subarray(offset, offset + length),
+      residual,
+    )
+  })
+}
+
+function lanesOf({ lanes, shards, codec }: TrainerConfig): Lane[] {
+  const count = shards.reduce((sum, { length }) => sum + length, 0)
+  const shared = () => new Float32Array(new SharedArrayBuffer(count * 4))
+  return Array.from({ length: lanes }, (_, index) => ({
+    index,
+    copy: { values: shared(), versions: [] },
+    gradient: shared(),
+    residuals: shards.map(({ length }) => new Float32Array(codec === 'float32' ? 0 : length)),
+    finished: undefined,
+  }))
+}

@@ -1,0 +1,243 @@
+// The state of a parameter shard and what messages do to it. No clock, no disk, no chance: replaying
+// the same records gives the same bits (architecture, decision 7).
+import { decodeGradient } from '../models/compression.ts'
+import {
+  admitTrainer,
+  applyGradient,
+  assembleRound,
+  follow,
+  isRoundComplete,
+  judgePush,
+  mayProceed,
+  normOf,
+  checkPolicy,
+  optimizerOf,
+  parseOptimizer,
+  type StalenessPolicy,
+  type Transform,
+  type TransformState,
+} from '../models/optimizers/index.ts'
+import { assert, unreachable } from '../protocol/assert.ts'
+import { alignedFloat32 } from '../protocol/tensor.ts'
+import type { PhaseStart, Push, Pushed, UpdateCounts } from '../protocol/training.ts'
+import {
+  type AppliedSet,
+  appliedCount,
+  hasApplied,
+  nothingApplied,
+  withApplied,
+} from './applied-set.ts'
+
+export interface ShardState {
+  readonly parameters: Float32Array
+  /** For evaluation. */
+  readonly average: Float32Array
+  /** 0 before the first phase begins. */
+  phase: number
+  recipe: Recipe | undefined
+  version: number
+  applied: AppliedSet
+  /** hard-sync, softsync: pushes of the round that is not complete, by sequence. */
+  held: Map<number, { readonly push: Push; readonly scale: number }>
+  /** Trainer -> the lowest incarnation still heard. */
+  fences: Map<string, number>
+  /** Live trainer -> pushes taken from it in this phase. */
+  clocks: Map<string, number>
+  counts: UpdateCounts
+  /** Index = staleness; the last bucket holds all above. */
+  staleness: number[]
+}
+
+export interface Recipe {
+  readonly start: Omit<PhaseStart, 'parameters'>
+  readonly policy: StalenessPolicy
+  readonly transform: Transform
+  optimizerState: TransformState
+}
+
+export const STALENESS_BUCKETS = 64
+
+export function emptyShard(length: number): ShardState {
+  return {
+    parameters: new Float32Array(length),
+    average: new Float32Array(length),
+    phase: 0,
+    recipe: undefined,
+    version: 0,
+    applied: nothingApplied,
+    held: new Map(),
+    fences: new Map(),
+    clocks: new Map(),
+    counts: { acknowledged: 0, applied: 0, duplicates: 0, refused: 0 },
+    staleness: new Array(STALENESS_BUCKETS).fill(0),
+  }
+}
+
+/** A phase begins once: the optimizer starts anew, the average starts at the parameters. */
+export function beginPhase(shard: ShardState, { parameters, ...start }: PhaseStart): void {
+  assert(start.phase > shard.phase, 'phases count up')
+  if (parameters) shard.parameters.set(alignedFloat32(parameters.bytes))
+  shard.average.set(shard.parameters)
+  shard.phase = start.phase
+  shard.recipe = recipeOf(start, shard.parameters.length)
+  // New parameters are a new version even before the first update: nobody may think he has them.
+  shard.version += 1
+  shard.applied = nothingApplied
+  shard.held = new Map()
+  shard.clocks = new Map()
+}
+
+export function recipeOf(start: Recipe['start'], length: number): Recipe {
+  const transform = optimizerOf(parseOptimizer(start.optimizer))
+  const policy = checkPolicy(start.policy)
+  return { start, policy, transform, optimizerState: transform.init(length) }
+}
+
+export type PushOutcome =
+  /** Journal it, then `applyPush`. */
+  | { readonly type: 'accept'; readonly scale: number }
+  /** Journal it, then `holdPush`: the answer comes with the round. */
+  | { readonly type: 'hold'; readonly scale: number }
+  | { readonly type: 'answer'; readonly pushed: Pushed }
+
+/** What to do with a push: decided before anything is written, changes nothing. */
+export function decidePush(shard: ShardState, push: Push): PushOutcome {
+  const { version, recipe, held } = shard
+  const staleness = version - push.versions.inner
+  const answer = (verdict: Pushed['verdict'], reason: Refusal | ''): PushOutcome => ({
+    type: 'answer',
+    pushed: { verdict, reason, version, staleness },
+  })
+  if (push.incarnation < (shard.fences.get(push.trainer) ?? 0)) {
+    return answer('refused', 'former-incarnation')
+  }
+  if (push.phase !== shard.phase || !recipe) return answer('refused', 'other-phase')
+  if (hasApplied(shard.applied, push.sequence)) return answer('duplicate', '')
+  if (held.has(push.sequence)) return { type: 'hold', scale: 1 }
+  if (staleness < 0) return answer('refused', 'baseline-ahead')
+  const refusal = refusalOf(push, shard.parameters.length)
+  if (refusal) return answer('refused', refusal)
+  // A round is made of steps, not of trainers: a step may be redone by the successor of its trainer.
+  const judged = judgePush({
+    policy: recipe.policy,
+    trainer: String(push.sequence),
+    staleness,
+    held: [...held.keys()].map(String),
+    roundSize: Math.min(recipe.start.roundSize, recipe.start.steps - appliedCount(shard.applied)),
+  })
+  switch (judged.verdict) {
+    case 'apply':
+      return { type: 'accept', scale: judged.scale }
+    case 'hold':
+    case 'complete':
+      return { type: 'hold', scale: judged.scale }
+    case 'refuse':
+      return answer('refused', 'stale')
+    case 'compensate':
+      return unreachable(judged as never)
+  }
+}
+
+// A gradient that is not finite must never reach the parameters: the sum of squares shows it.
+function refusalOf({ gradient }: Push, length: number): Refusal | undefined {
+  if (gradient.values.shape[0] !== length) return 'wrong-length'
+  return Number.isFinite(normOf(decodeGradient(gradient))) ? undefined : 'not-finite'
+}
+
+/**
+ * Why a push is not applied. `stale` and `baseline-ahead`: pull and compute the step again.
+ * `former-incarnation`: the trainer was declared dead and must end. `other-phase`: the step is moot.
+ */
+export type Refusal =
+  | 'former-incarnation'
+  | 'other-phase'
+  | 'baseline-ahead'
+  | 'stale'
+  | 'not-finite'
+  | 'wrong-length'
+
+/** Applies a journalled push. Answers what its trainer, and those released by it, are to hear. */
+export function applyPush(shard: ShardState, push: Push, scale: number): Pushed {
+  return applyUpdate(shard, decodeGradient(push.gradient), scale, [push])
+}
+
+/** Keeps a journalled push of a round; applies the round when it is complete. */
+export function holdPush(shard: ShardState, push: Push, scale: number): Pushed | undefined {
+  shard.held.set(push.sequence, { push, scale })
+  const { recipe, held } = shard
+  assert(recipe !== undefined, 'a push is held within a phase')
+  const roundSize = Math.min(
+    recipe.start.roundSize,
+    recipe.start.steps - appliedCount(shard.applied),
+  )
+  if (!isRoundComplete(recipe.policy, [...held.keys()].map(String), roundSize)) return undefined
+  const pushes = [...held.values()]
+  const round = assembleRound(
+    pushes.map(({ push: { gradient, weight, sequence }, scale }) => ({
+      // Summed in the order of the steps, whoever computed them.
+      trainer: '',
+      sequence,
+      weight,
+      scale,
+      gradient: decodeGradient(gradient),
+    })),
+  )
+  shard.held = new Map()
+  return applyUpdate(
+    shard,
+    round.gradient,
+    round.scale,
+    pushes.map(({ push }) => push),
+  )
+}
+
+function applyUpdate(
+  shard: ShardState,
+  gradient: Float32Array,
+  rateScale: number,
+  pushes: readonly Push[],
+): Pushed {
+  const { recipe } = shard
+  assert(recipe !== undefined, 'a push is applied within a phase')
+  let staleness = 0
+  for (const push of pushes) {
+    staleness = shard.version - push.versions.inner
+    const bucket = Math.min(staleness, STALENESS_BUCKETS - 1)
+    shard.staleness[bucket] = shard.staleness[bucket]! + 1
+    countPush(shard, push.trainer)
+  }
+  const update = appliedCount(shard.applied)
+  const { parameters } = shard
+  applyGradient(recipe.transform, recipe.optimizerState, gradient, {
+    update,
+    rateScale,
+    parameters,
+  })
+  follow(shard.average, parameters, 1 - recipe.start.averageDecay)
+  for (const push of pushes) shard.applied = withApplied(shard.applied, push.sequence)
+  shard.version += 1
+  const { counts } = shard
+  shard.counts = {
+    ...counts,
+    acknowledged: counts.acknowledged + pushes.length,
+    applied: counts.applied + pushes.length,
+  }
+  return { verdict: 'applied', reason: '', version: shard.version, staleness }
+}
+
+/** Refuses the former incarnations of a trainer; until it pushes again it holds nobody back. */
+export function fenceTrainer(shard: ShardState, trainer: string, incarnation: number): void {
+  shard.fences.set(trainer, Math.max(incarnation, shard.fences.get(trainer) ?? 0))
+  shard.clocks.delete(trainer)
+}
+
+/** SSP: whether a trainer may take its next step. */
+export function mayGoOn(shard: ShardState, trainer: string): boolean {
+  return !shard.recipe || mayProceed(shard.recipe.policy, shard.clocks, trainer)
+}
+
+function countPush(shard: ShardState, trainer: string): void {
+  const { clocks } = shard
+  shard.clocks = new Map(clocks.has(trainer) ? clocks : admitTrainer(clocks, trainer))
+  shard.clocks.set(trainer, (shard.clocks.get(trainer) ?? 0) + 1)
+}

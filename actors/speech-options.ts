@@ -1,0 +1,107 @@
+// The options of a speech run, as scripts and the command line give them. Everything but `data` has a
+// default; `completeOptions` fills them in and refuses what is out of range, by name.
+import { parsePolicy } from '../models/optimizers/staleness.ts'
+import { type ChaosFault, parseChaos } from './chaos-plan.ts'
+import type { Criterion } from './report.ts'
+
+export interface SpeechOptions {
+  /** Folder of `{digit}_{speaker}_{index}.wav` recordings, or a Kaldi data directory. */
+  readonly data: string
+  readonly test?: string
+  /** 'ce' stops after cross-entropy. */
+  readonly criterion?: Criterion
+  /** Also train the cross-entropy model for as many further updates. */
+  readonly control?: boolean
+  readonly workers?: number
+  readonly shards?: number
+  /** Processes that make lattices ahead of the trainers; 0: each trainer makes its own. */
+  readonly latticeWorkers?: number
+  /** 'downpour', 'staleness-aware', 'ssp:BOUND', 'hard-sync'. */
+  readonly policy?: string
+  readonly optimizer?: OptimizerName
+  /** How gradients travel: the lossy ones keep their error for the next push. */
+  readonly codec?: 'float32' | 'float16' | 'int8'
+  /** Epochs of sequence training (and of the control). */
+  readonly epochs?: number
+  readonly crossEntropyEpochs?: number
+  /** Units of each hidden layer. */
+  readonly hidden?: readonly number[]
+  readonly seed?: number
+  /** Signal-to-noise ratio of the strings made from recordings, in dB. */
+  readonly snr?: number
+  readonly chaos?: string
+  readonly out?: string
+  readonly report?: string
+  readonly resume?: boolean
+  /** Port of the control process; 0 picks a free one. */
+  readonly port?: number
+  /** Strings made from recordings: training, development, test. */
+  readonly strings?: readonly [number, number, number]
+  /** Frames of a cross-entropy minibatch. */
+  readonly batchFrames?: number
+  /** Utterances of a sequence-training minibatch. */
+  readonly batchUtterances?: number
+}
+
+export type OptimizerName = 'sgd' | 'momentum' | 'adagrad' | 'rmsprop' | 'adam'
+
+type Given = 'test' | 'report'
+export type CompleteOptions = Required<Omit<SpeechOptions, Given | 'chaos'>> &
+  Pick<SpeechOptions, Given> & { readonly chaos: readonly ChaosFault[] }
+
+export const defaults = {
+  criterion: 'mwe',
+  control: false,
+  workers: 2,
+  shards: 2,
+  latticeWorkers: 0,
+  policy: 'downpour',
+  optimizer: 'adam',
+  codec: 'float32',
+  epochs: 2,
+  crossEntropyEpochs: 6,
+  hidden: [64, 64],
+  seed: 1,
+  snr: 5,
+  resume: false,
+  port: 0,
+  strings: [4800, 600, 1200],
+  batchFrames: 256,
+  batchUtterances: 16,
+} as const satisfies Partial<SpeechOptions>
+
+export class OptionError extends Error {
+  override readonly name = 'OptionError'
+}
+
+const bounds = {
+  workers: [1, 64],
+  shards: [1, 64],
+  latticeWorkers: [0, 64],
+  epochs: [0, 1_000],
+  crossEntropyEpochs: [1, 1_000],
+  seed: [0, 0xffffffff],
+  snr: [-40, 100],
+  port: [0, 65_535],
+  batchFrames: [1, 1_000_000],
+  batchUtterances: [1, 4_096],
+} as const
+
+export function completeOptions(options: SpeechOptions): CompleteOptions {
+  const out = options.out ?? `runs/speech-${options.seed ?? defaults.seed}`
+  const complete = { ...defaults, ...options, out, chaos: parseChaos(options.chaos ?? '') }
+  for (const [name, [low, high]] of Object.entries(bounds)) {
+    const value = complete[name as keyof typeof bounds]
+    if (!(value >= low && value <= high) || (name !== 'snr' && !Number.isInteger(value))) {
+      throw new OptionError(`${name}: ${value} is out of range; give ${low} to ${high}`)
+    }
+  }
+  if (complete.strings.some((count) => !Number.isInteger(count) || count < 1)) {
+    throw new OptionError(`strings: ${complete.strings}; give three counts above 0`)
+  }
+  if (complete.hidden.some((units) => !Number.isInteger(units) || units < 1 || units > 65_536)) {
+    throw new OptionError(`hidden: ${complete.hidden}; give layer sizes of 1 to 65536`)
+  }
+  parsePolicy(complete.policy)
+  return complete
+}

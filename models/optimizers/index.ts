@@ -1,0 +1,7 @@
+export * from './average.ts'
+export * from './compensation.ts'
+export * from './optimizer.ts'
+export * from './schedule.ts'
+export * from './staleness.ts'
+export * from './transform.ts'
+export * from './transforms.ts'

@@ -1,0 +1,94 @@
+// The outside world as arguments: clock, chance, transport, disk, processes, compute threads. The same
+// actors run on the real one (`environment-real.ts`) and, under virtual time, on a simulated one.
+import type { Random } from '../protocol/random.ts'
+import type { Transport } from './transport/connection.ts'
+
+export interface Environment {
+  readonly clock: Clock
+  readonly random: Random
+  readonly transport: Transport
+  readonly disk: Disk
+  readonly processes: ProcessTable
+  readonly compute: ComputeThreads
+}
+
+export interface Clock {
+  /** Milliseconds since an arbitrary start; never goes back. */
+  now(): number
+  /** Milliseconds since 1970, for people. */
+  wallTime(): number
+  /** Runs once after `ms`; the returned function cancels it. */
+  after(ms: number, run: () => void): () => void
+}
+
+/** Synchronous, because a shard acknowledges only what lies on disk. Throws `DiskError`. */
+export interface Disk {
+  read(path: string): Uint8Array
+  /** A read-only view that need not be held in memory; a plain read where the platform cannot map. */
+  map(path: string): Uint8Array
+  /** Replaces the file as a whole or leaves the old one: never half of either. */
+  write(path: string, bytes: Uint8Array): void
+  append(path: string): Appender
+  list(folder: string): readonly string[]
+  exists(path: string): boolean
+  makeFolder(path: string): void
+  remove(path: string): void
+}
+
+/** Appended bytes survive the death of the process; after `sync` they survive the machine's. */
+export interface Appender {
+  append(bytes: Uint8Array): void
+  sync(): void
+  close(): void
+}
+
+export class DiskError extends Error {
+  override readonly name = 'DiskError'
+  readonly path: string
+  readonly code: string
+  constructor(path: string, code: string, options?: ErrorOptions) {
+    super(`${path}: ${explain(code)}`, options)
+    this.path = path
+    this.code = code
+  }
+}
+
+export interface ProcessTable {
+  spawn(options: ProcessOptions): Process
+}
+
+export interface ProcessOptions {
+  /** Module that the new process runs. */
+  readonly module: string
+  /** One JSON value, handed over outside the command line (it may hold a token). */
+  readonly argument: unknown
+  readonly onExit: (exit: Exit) => void
+}
+
+export interface Exit {
+  readonly code: number | null
+  readonly processSignal: string | null
+}
+
+export interface Process {
+  readonly id: number
+  kill(processSignal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void
+}
+
+/** A thread that may block for long: it owns the ONNX Runtime sessions of its process. */
+export interface ComputeThreads {
+  /** `module` calls `serveCompute(methods)`. A fault in it ends the process: it is never terminated. */
+  start(module: string): ComputeThread
+}
+
+export interface ComputeThread {
+  /** Structured clone, except that SharedArrayBuffers are shared. Rejects with what the method threw. */
+  call(method: string, argument: unknown): Promise<unknown>
+}
+
+function explain(code: string): string {
+  if (code === 'ENOENT') return 'no such file or folder'
+  if (code === 'ENOSPC') return 'the disk is full: free some space and use --resume'
+  if (code === 'EACCES') return 'permission denied'
+  return `disk error ${code}`
+}
