@@ -13,6 +13,7 @@ import {
   checkPolicy,
   optimizerOf,
   parseOptimizer,
+  PolicyError,
   type StalenessPolicy,
   type Transform,
   type TransformState,
@@ -90,6 +91,10 @@ export function beginPhase(shard: ShardState, { parameters, ...start }: PhaseSta
 export function recipeOf(start: Recipe['start'], length: number): Recipe {
   const transform = optimizerOf(parseOptimizer(start.optimizer))
   const policy = checkPolicy(start.policy)
+  if (policy.name === 'dc-asgd' || policy.name === 'gap-aware') {
+    // Their correction reads parameters of a past version, which a replayed journal no longer has.
+    throw new PolicyError(`policy: a shard does not keep past versions, which ${policy.name} reads`)
+  }
   return { start, policy, transform, optimizerState: transform.init(length) }
 }
 
@@ -231,9 +236,11 @@ export function fenceTrainer(shard: ShardState, trainer: string, incarnation: nu
   shard.clocks.delete(trainer)
 }
 
-/** SSP: whether a trainer may take its next step. */
+/** SSP: whether a trainer may take its next step. When no step is left nobody waits for anybody. */
 export function mayGoOn(shard: ShardState, trainer: string): boolean {
-  return !shard.recipe || mayProceed(shard.recipe.policy, shard.clocks, trainer)
+  const { recipe, applied, clocks } = shard
+  if (!recipe || appliedCount(applied) >= recipe.start.steps) return true
+  return mayProceed(recipe.policy, clocks, trainer)
 }
 
 function countPush(shard: ShardState, trainer: string): void {

@@ -102,6 +102,9 @@ export function completeOptions(options: SpeechOptions): CompleteOptions {
   if (complete.hidden.some((units) => !Number.isInteger(units) || units < 1 || units > 65_536)) {
     throw new OptionError(`hidden: ${complete.hidden}; give layer sizes of 1 to 65536`)
   }
-  parsePolicy(complete.policy)
+  const { name } = parsePolicy(complete.policy)
+  if (name === 'dc-asgd' || name === 'gap-aware') {
+    throw new OptionError(`policy: ${name} is not offered by the shards; give downpour, staleness-aware, ssp:BOUND, hard-sync or softsync:N`)
+  }
   return complete
 }

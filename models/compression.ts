@@ -36,12 +36,11 @@ export function encodeGradient(
   if (!isAllFinite(gradient)) {
     throw new GradientError(`${codec} holds finite values only: reject this minibatch`)
   }
-  add(residual, gradient)
   switch (codec) {
     case 'float16':
-      return { codec, values: takeHalf(residual) }
+      return { codec, values: takeHalf(residual, gradient) }
     case 'int8':
-      return { codec, ...takeInt8(residual) }
+      return { codec, ...takeInt8(residual, gradient) }
     default:
       return unreachable(codec)
   }
@@ -78,40 +77,56 @@ export function decodeGradient(
   }
 }
 
-/** Leaves in `pending` what float16 could not hold, also what lies beyond its largest value. */
-function takeHalf(pending: Float32Array): Tensor {
-  const halves = new Uint16Array(pending.length)
-  const rounded = new Float32Array(pending.length)
-  encodeHalf(pending, halves)
+/** Leaves in `residual` what float16 could not hold, also what lies beyond its largest value. */
+function takeHalf(residual: Float32Array, gradient: Float32Array): Tensor {
+  const halves = new Uint16Array(residual.length)
+  const rounded = new Float32Array(Math.min(STRIP_ELEMENTS, residual.length))
+  for (let start = 0; start < halves.length; start += STRIP_ELEMENTS) {
+    const end = Math.min(start + STRIP_ELEMENTS, halves.length)
+    const pending = residual.subarray(start, end)
+    const strip = halves.subarray(start, end)
+    add(pending, gradient.subarray(start, end))
+    encodeHalf(pending, strip)
+    saturate(strip)
+    const held = rounded.subarray(0, strip.length)
+    decodeHalf(strip, held)
+    subtract(pending, held)
+  }
+  return { dtype: 'float16', shape: [halves.length], bytes: bytesOf(halves) }
+}
+
+/** Few enough that the passes over a strip find it in the cache. */
+const STRIP_ELEMENTS = 4096
+const HALF_MAX_BITS = 0x7bff
+
+function saturate(halves: Uint16Array): void {
   for (let i = 0; i < halves.length; i++) {
     const half = halves[i]!
     halves[i] = (half & 0x8000) | Math.min(half & 0x7fff, HALF_MAX_BITS)
   }
-  decodeHalf(halves, rounded)
-  subtract(pending, rounded)
-  return { dtype: 'float16', shape: [halves.length], bytes: bytesOf(halves) }
 }
 
-const HALF_MAX_BITS = 0x7bff
-
 /**
- * Per block: s = max|p| / 127, q = round(p / s), and p - s q stays in `pending`. Every element is then off
- * by at most max|p| / 254.
+ * Per block: p = g + e, s = max|p| / 127, q = round(p / s), e = p - s q. Every element is then off by at
+ * most max|p| / 254.
  */
-function takeInt8(pending: Float32Array): { values: Tensor; scales: Tensor } {
-  const quantised = new Int8Array(pending.length)
-  const scales = new Float32Array(Math.ceil(pending.length / BLOCK_ELEMENTS))
+function takeInt8(
+  residual: Float32Array,
+  gradient: Float32Array,
+): { values: Tensor; scales: Tensor } {
+  const quantised = new Int8Array(residual.length)
+  const scales = new Float32Array(Math.ceil(residual.length / BLOCK_ELEMENTS))
   for (let block = 0; block < scales.length; block++) {
     const start = block * BLOCK_ELEMENTS
-    const end = Math.min(start + BLOCK_ELEMENTS, pending.length)
-    const scale = Math.fround(largestMagnitude(pending, start, end) / 127)
+    const end = Math.min(start + BLOCK_ELEMENTS, residual.length)
+    const scale = Math.fround(addBlock(residual, gradient, { start, end }) / 127)
     // Below float32's normal range a scale is too coarse to divide by: the block waits in the residual.
     if (scale < SMALLEST_NORMAL) continue
     scales[block] = scale
-    quantiseBlock(pending, quantised, { start, end, scale })
+    quantiseBlock(residual, quantised, { start, end, scale })
   }
   return {
-    values: { dtype: 'int8', shape: [pending.length], bytes: bytesOf(quantised) },
+    values: { dtype: 'int8', shape: [residual.length], bytes: bytesOf(quantised) },
     scales: tensorOf(scales),
   }
 }
@@ -121,16 +136,16 @@ const SMALLEST_NORMAL = 2 ** -126
 const ROUNDER = 1.5 * 2 ** 52
 
 function quantiseBlock(
-  pending: Float32Array,
+  residual: Float32Array,
   quantised: Int8Array,
   { start, end, scale }: { start: number; end: number; scale: number },
 ): void {
   const inverse = 1 / scale
   for (let i = start; i < end; i++) {
-    const p = pending[i]!
+    const p = residual[i]!
     const q = p * inverse + ROUNDER - ROUNDER
     quantised[i] = q
-    pending[i] = p - scale * q
+    residual[i] = p - scale * q
   }
 }
 
@@ -142,9 +157,20 @@ function decodeInt8(quantised: Int8Array, scales: Float32Array, target: Float32A
   }
 }
 
-function largestMagnitude(values: Float32Array, start: number, end: number): number {
+/** Adds the gradient to the residual and returns the largest magnitude of the sums. */
+function addBlock(
+  residual: Float32Array,
+  gradient: Float32Array,
+  { start, end }: { start: number; end: number },
+): number {
   let largest = 0
-  for (let i = start; i < end; i++) largest = Math.max(largest, Math.abs(values[i]!))
+  for (let i = start; i < end; i++) {
+    const sum = Math.fround(residual[i]! + gradient[i]!)
+    residual[i] = sum
+    const magnitude = Math.abs(sum)
+    // biome-ignore lint/complexity/useMathMinMax: more than twice as fast in Bun, and no NaN comes here
+    largest = magnitude > largest ? magnitude : largest
+  }
   return largest
 }
 

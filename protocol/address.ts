@@ -21,3 +21,13 @@ export interface Ref<in Message> {
 export function formatAddress({ member, path, incarnation }: Address): string {
   return incarnation === undefined ? `${member}${path}` : `${member}${path}#${incarnation}`
 }
+
+/** The inverse of `formatAddress`; undefined where the text is no address. */
+export function parseAddress(text: string): Address | undefined {
+  const parts = /^([^/#]+)(\/[^#]*)(?:#(\d{1,15}))?$/.exec(text)
+  if (parts === null) return undefined
+  const [, member = '', path = '', incarnation] = parts
+  return incarnation === undefined
+    ? { member, path }
+    : { member, path, incarnation: Number(incarnation) }
+}

@@ -2,6 +2,7 @@
 import type { Ref, SendResult } from '../protocol/address.ts'
 import type { Schema } from '../protocol/schema.ts'
 import type { Environment } from './environment.ts'
+import type { RestartLimit, RestartPolicy } from './supervision.ts'
 
 /** `Config` crosses the wire when the actor is spawned on another member, so it is plain data. */
 export interface ActorDefinition<Config, State, Message> {
@@ -15,6 +16,9 @@ export interface ActorDefinition<Config, State, Message> {
   /** Last words on stop or crash; may not send asks. */
   stopped?(state: State, reason: StopReason, context: Context<Message>): void
 }
+
+/** Any actor's definition, where its types do not matter. */
+export type AnyDefinition = ActorDefinition<unknown, unknown, unknown>
 
 export type Next<State> =
   | { readonly type: 'continue'; readonly state: State }
@@ -63,7 +67,10 @@ export type Outcome<T> =
 
 export interface SpawnOptions {
   readonly name: string
-  readonly restart?: 'permanent' | 'transient' | 'temporary'
+  /** Default transient. */
+  readonly restart?: RestartPolicy
+  /** More crashes escalate to the parent. Default: 5 within 10 s. */
+  readonly restartLimit?: RestartLimit
   readonly mailboxMessagesMax?: number
 }
 
@@ -87,7 +94,8 @@ export interface AskOptions {
   readonly timeoutMs: number
 }
 
-export type AskFailure = 'died' | 'unreachable' | 'overloaded' | 'timeout' | 'cancelled'
+/** `refused`: the target's protocol does not know this message. `cancelled`: the asker itself ended. */
+export type AskFailure = 'died' | 'unreachable' | 'overloaded' | 'timeout' | 'refused' | 'cancelled'
 
 export class AskError extends Error {
   override readonly name = 'AskError'
@@ -97,7 +105,7 @@ export class AskError extends Error {
   constructor(failure: AskFailure, detail: string) {
     super(`ask ${failure}: ${detail}`)
     this.failure = failure
-    this.retryable = failure !== 'cancelled'
+    this.retryable = failure !== 'cancelled' && failure !== 'refused'
   }
 }
 

@@ -19,6 +19,8 @@ export interface Clock {
   wallTime(): number
   /** Runs once after `ms`; the returned function cancels it. */
   after(ms: number, run: () => void): () => void
+  /** Runs when pending input and output have had their turn; `after(0)` where absent. */
+  soon?(run: () => void): void
 }
 
 /** Synchronous, because a shard acknowledges only what lies on disk. Throws `DiskError`. */

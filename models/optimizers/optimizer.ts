@@ -138,7 +138,8 @@ const ranges: { readonly [field: string]: Range; clipNorm: Range; weightDecay: R
   decay: belowOne,
   beta1: belowOne,
   beta2: belowOne,
-  epsilon: [0, 1e3],
+  // Above 0, or a gradient that is always 0 would give 0 / 0.
+  epsilon: [1e-30, 1e3],
   initialAccumulator: [0, 1e6],
   initialMeanSquare: [0, 1e6],
   clipNorm: [Number.MIN_VALUE, 1e30],

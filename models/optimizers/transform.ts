@@ -106,9 +106,12 @@ export function normOf(values: Float32Array): number {
 }
 
 export function scale(values: Float32Array, factor: number): void {
-  for (let i = 0; i < values.length; i++) values[i]! *= factor
+  const rounded = Math.fround(factor)
+  for (let i = 0; i < values.length; i++) values[i] = Math.fround(values[i]! * rounded)
 }
 
 function subtract(target: Float32Array, values: Float32Array): void {
-  for (let i = 0; i < target.length; i++) target[i]! -= values[i]!
+  for (let i = 0; i < target.length; i++) {
+    target[i] = Math.fround(target[i]! - values[i]!)
+  }
 }

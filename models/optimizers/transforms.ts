@@ -49,7 +49,7 @@ export function rmsprop(options: {
   }
 }
 
-/** Kingma and Ba 2015, algorithm 1, with bias correction. */
+/** Kingma and Ba 2015, algorithm 1; both corrections as one factor, and epsilon corrected to match. */
 export function adam(options: { beta1: number; beta2: number; epsilon: number }): Transform {
   const { beta1, beta2, epsilon } = options
   return {
@@ -67,12 +67,12 @@ export function adam(options: { beta1: number; beta2: number; epsilon: number })
       // Powers are kept as running products: a power function differs between engines in its last bit.
       const beta1Power = (state.scalars['adam.beta1Power']! *= beta1)
       const beta2Power = (state.scalars['adam.beta2Power']! *= beta2)
+      const rootCorrection = sqrt(1 - beta2Power)
       adamStep(gradient, vector(state, 'adam.mean'), vector(state, 'adam.variance'), {
         beta1,
         beta2,
-        epsilon,
-        meanCorrection: 1 / (1 - beta1Power),
-        rootCorrection: 1 / sqrt(1 - beta2Power),
+        epsilon: epsilon * rootCorrection,
+        correction: rootCorrection / (1 - beta1Power),
       })
     },
   }
@@ -155,8 +155,7 @@ function adamStep(
     beta1: number
     beta2: number
     epsilon: number
-    meanCorrection: number
-    rootCorrection: number
+    correction: number
   },
 ): void {
   const beta1 = fround(constants.beta1)
@@ -164,16 +163,14 @@ function adamStep(
   const taken1 = fround(1 - constants.beta1)
   const taken2 = fround(1 - constants.beta2)
   const epsilon = fround(constants.epsilon)
-  const meanCorrection = fround(constants.meanCorrection)
-  const rootCorrection = fround(constants.rootCorrection)
+  const correction = fround(constants.correction)
   for (let i = 0; i < gradient.length; i++) {
     const g = gradient[i]!
     const mean = fround(fround(beta1 * means[i]!) + fround(taken1 * g))
     const variance = fround(fround(beta2 * variances[i]!) + fround(taken2 * fround(g * g)))
     means[i] = mean
     variances[i] = variance
-    const root = fround(fround(fround(sqrt(variance)) * rootCorrection) + epsilon)
-    gradient[i] = fround(fround(mean * meanCorrection) / root)
+    gradient[i] = fround(fround(mean * correction) / fround(fround(sqrt(variance)) + epsilon))
   }
 }
 

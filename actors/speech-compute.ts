@@ -1,0 +1,258 @@
+// What the compute thread of a speech trainer does: minibatches to gradients, utterances to lattices.
+// Parameters and gradients are shared memory; features and alignments are mapped files.
+import { pdfPriors } from '../models/sequence/alignment.ts'
+import { addCrossEntropy, sequenceLoss } from '../models/sequence/criterion.ts'
+import { type Decoder, decoder } from '../models/sequence/decoder.ts'
+import type { Alignment } from '../models/sequence/decoding-graph.ts'
+import { type FeatureStore, openFeatureStore } from '../models/sequence/feature-store.ts'
+import { type Lattice, packLattice, rescore, unpackLattice } from '../models/sequence/lattice.ts'
+import {
+  type FrameBatches,
+  frameBatches,
+  type UtteranceBatches,
+  utteranceBatches,
+} from '../models/sequence/minibatches.ts'
+import { assert } from '../protocol/assert.ts'
+import { bytesOf } from '../protocol/tensor.ts'
+import type { Clock, Disk } from '../runtime/environment.ts'
+import type { StepRequest, StepResult } from './sequence-trainer.ts'
+import { decodingGraph } from './speech-graph.ts'
+import { type SpeechNetwork, speechNetwork } from './speech-network.ts'
+import {
+  alignmentOf,
+  type FramesPhase,
+  featuresPath,
+  openAlignments,
+  type SequencesPhase,
+  type SpeechTask,
+} from './speech-task.ts'
+
+export interface ComputeWorld {
+  readonly disk: Disk
+  readonly clock: Clock
+}
+
+export interface LatticeRequest {
+  readonly phase: number
+  readonly sequence: number
+  readonly configuration: unknown
+  readonly parameters: Float32Array
+}
+
+export interface SpeechCompute {
+  open(task: SpeechTask): void
+  step(request: StepRequest): Promise<StepResult>
+  lattices(request: LatticeRequest): Promise<Record<string, Uint8Array>[]>
+}
+
+interface Opened {
+  readonly task: SpeechTask
+  readonly store: FeatureStore
+  readonly network: SpeechNetwork
+  frames?: FramesWork
+  sequences?: SequencesWork
+}
+
+interface FramesWork {
+  readonly phase: number
+  readonly batches: FrameBatches
+  readonly alignments: Alignment
+}
+
+interface SequencesWork {
+  readonly phase: number
+  readonly configuration: SequencesPhase
+  readonly batches: UtteranceBatches
+  readonly alignments: Alignment
+  readonly logPriors: Float32Array
+  readonly decoder: Decoder
+}
+
+export function speechCompute(world: ComputeWorld): SpeechCompute {
+  let opened: Opened | undefined
+  const whenOpened = (): Opened => {
+    assert(opened !== undefined, '`open` comes first')
+    return opened
+  }
+  return {
+    open(task) {
+      opened = {
+        task,
+        store: openFeatureStore(world.disk.map(featuresPath(task.folder, 'train'))),
+        network: speechNetwork(task.network, { threads: task.threads, clock: world.clock }),
+      }
+    },
+    async step(request) {
+      const work = whenOpened()
+      const before = work.network.computeMs
+      const result =
+        request.kind === 'frames'
+          ? await framesStep(work, request, world)
+          : await sequencesStep(work, request, world)
+      return { ...result, computeMs: work.network.computeMs - before }
+    },
+    async lattices(request) {
+      const work = whenOpened()
+      const sequences = openSequences(work, request, world)
+      const utterances = sequences.batches.utterancesOf(request.sequence)
+      const scores = await scoreUtterances(work, sequences, utterances, request.parameters)
+      return scores.map(({ scores }) => packed(makeLattice(sequences, scores)))
+    },
+  }
+}
+
+type Result = Omit<StepResult, 'computeMs'>
+
+async function framesStep(work: Opened, request: StepRequest, world: ComputeWorld): Promise<Result> {
+  const { store, network, task } = work
+  const { batches, alignments } = openFrames(work, request, world)
+  const frames = batches.framesOf(request.sequence)
+  const features = new Float32Array(frames.length * task.network.inputs)
+  store.gatherFrames(frames, features)
+  const targets = Int32Array.from(frames, (frame) => alignments.pdfs[frame] ?? 0)
+  const { parameters, gradient } = request
+  const loss = await network.crossEntropy({ parameters, gradient, features, targets })
+  const finite = Number.isFinite(loss)
+  if (!finite) gradient.fill(0)
+  return { frames: frames.length, loss: finite ? loss : 0, rejected: 0, nonFinite: finite ? 0 : 1 }
+}
+
+async function sequencesStep(
+  work: Opened,
+  request: StepRequest,
+  world: ComputeWorld,
+): Promise<Result> {
+  const sequences = openSequences(work, request, world)
+  const { configuration } = sequences
+  const { parameters, gradient } = request
+  const utterances = sequences.batches.utterancesOf(request.sequence)
+  const scored = await scoreUtterances(work, sequences, utterances, parameters)
+  const frames = scored.reduce((sum, { frames }) => sum + frames, 0)
+  const { outputs } = work.task.network
+  const outer = new Float32Array(frames * outputs)
+  let [loss, rejected, nonFinite, at] = [0, 0, 0, 0]
+  scored.forEach(({ scores, logPosteriors, alignment, frames }, index) => {
+    const made = request.lattices?.[index]
+    const lattice = made ? unpacked(made) : makeLattice(sequences, scores)
+    if (made) rescore(lattice, scores, outputs)
+    const result = sequenceLoss(configuration.criterion, {
+      lattice,
+      alignment,
+      scores,
+      options: configuration.options,
+    })
+    rejected += result.rejectedFrames
+    if (result.finite) {
+      loss -= result.value
+      addCrossEntropy(result.outer, logPosteriors, alignment, configuration.crossEntropyWeight)
+      outer.set(result.outer, at)
+    } else nonFinite += 1
+    at += frames * outputs
+  })
+  for (let i = 0; i < outer.length; i++) outer[i]! /= frames
+  await work.network.backward({ parameters, gradient, features: gather(work, utterances), outer })
+  return { frames, loss: loss / frames, rejected, nonFinite }
+}
+
+interface Scored {
+  readonly frames: number
+  readonly alignment: Alignment
+  /** T x pdfs. */
+  readonly logPosteriors: Float32Array
+  /** T x pdfs: log posterior - log prior, the acoustic scores. */
+  readonly scores: Float32Array
+}
+
+/** One forward pass for all utterances of a minibatch, then cut into utterances. */
+async function scoreUtterances(
+  work: Opened,
+  { alignments, logPriors }: SequencesWork,
+  utterances: readonly number[],
+  parameters: Float32Array,
+): Promise<Scored[]> {
+  const { outputs } = work.task.network
+  const all = await work.network.forward(parameters, gather(work, utterances))
+  let at = 0
+  return utterances.map((index) => {
+    const { frames, offset } = utteranceOf(work.store, index)
+    const logPosteriors = all.subarray(at, (at += frames * outputs))
+    const scores = logPosteriors.slice()
+    for (let i = 0; i < scores.length; i++) scores[i]! -= logPriors[i % outputs]!
+    return { frames, alignment: alignmentOf(alignments, offset, frames), logPosteriors, scores }
+  })
+}
+
+function gather({ store, task }: Opened, utterances: readonly number[]): Float32Array {
+  const { inputs } = task.network
+  const frames = utterances.reduce((sum, index) => sum + utteranceOf(store, index).frames, 0)
+  const features = new Float32Array(frames * inputs)
+  let at = 0
+  for (const index of utterances) {
+    const utterance = utteranceOf(store, index)
+    const rows = Uint32Array.from({ length: utterance.frames }, (_, row) => utterance.offset + row)
+    store.gatherFrames(rows, features.subarray(at, (at += rows.length * inputs)))
+  }
+  return features
+}
+
+function makeLattice({ configuration, decoder }: SequencesWork, scores: Float32Array): Lattice {
+  const { acousticScale, beam, latticeBeam } = configuration
+  return decoder.makeLattice(scores, { acousticScale, beam, latticeBeam })
+}
+
+function openFrames(work: Opened, request: StepRequest, { disk }: ComputeWorld): FramesWork {
+  if (work.frames?.phase === request.phase) return work.frames
+  const { alignments, batchFrames } = request.configuration as FramesPhase
+  const { seed, folder } = work.task
+  work.frames = {
+    phase: request.phase,
+    batches: frameBatches({ seed, frameCount: work.store.frameCount, batchFrames }),
+    alignments: openAlignments(disk.map(`${folder}/${alignments}`)),
+  }
+  return work.frames
+}
+
+function openSequences(
+  work: Opened,
+  request: { readonly phase: number; readonly configuration: unknown },
+  { disk }: ComputeWorld,
+): SequencesWork {
+  if (work.sequences?.phase === request.phase) return work.sequences
+  const configuration = request.configuration as SequencesPhase
+  const { seed, folder, network } = work.task
+  const alignments = openAlignments(disk.map(`${folder}/${configuration.alignments}`))
+  const { batchUtterances, wordBonus } = configuration
+  work.sequences = {
+    phase: request.phase,
+    configuration,
+    batches: utteranceBatches({
+      seed,
+      lengths: work.store.utterances.map(({ frames }) => frames),
+      batchUtterances,
+    }),
+    alignments,
+    logPriors: logPriorsOf(alignments, network.outputs),
+    decoder: decoder(decodingGraph(wordBonus)),
+  }
+  return work.sequences
+}
+
+/** Natural log of the relative frequency of each pdf in an alignment. */
+export function logPriorsOf({ pdfs }: Alignment, count: number): Float32Array {
+  return Float32Array.from(pdfPriors([pdfs], count), Math.log)
+}
+
+function utteranceOf(store: FeatureStore, index: number): FeatureStore['utterances'][number] {
+  const utterance = store.utterances[index]
+  assert(utterance !== undefined, `utterance ${index} is in the feature store`)
+  return utterance
+}
+
+function packed(lattice: Lattice): Record<string, Uint8Array> {
+  const arrays = Object.entries(packLattice(lattice))
+  return Object.fromEntries(arrays.map(([name, array]) => [name, bytesOf(array)]))
+}
+
+function unpacked(arrays: Readonly<Record<string, Uint8Array>>): Lattice {
+  return unpackLattice(arrays)
+}

@@ -1,0 +1,104 @@
+// One acoustic network at work in a process: its three graphs as ONNX Runtime sessions, opened when
+// first needed, with the time spent inside ONNX Runtime.
+import { type AcousticNetwork, acousticNetwork } from '../models/networks/acoustic.ts'
+import { layoutOf, type ParameterLayout, viewsOf } from '../models/parameters.ts'
+import { openSession, type Session } from '../models/session.ts'
+import { type Tensor, tensorOf } from '../protocol/tensor.ts'
+import type { Clock } from '../runtime/environment.ts'
+import type { NetworkShape } from './speech-task.ts'
+
+export interface SpeechNetwork {
+  readonly layout: ParameterLayout
+  /** Milliseconds inside ONNX Runtime so far. */
+  readonly computeMs: number
+  /** N x inputs -> N x pdfs log posteriors. */
+  forward(parameters: Float32Array, features: Float32Array): Promise<Float32Array>
+  /** Mean cross-entropy of the frames; its gradient is written in place. */
+  crossEntropy(step: {
+    parameters: Float32Array
+    gradient: Float32Array
+    features: Float32Array
+    targets: Int32Array
+  }): Promise<number>
+  /** sum(outer * dLogits/dParameters), written in place. `outer`: N x pdfs. */
+  backward(step: {
+    parameters: Float32Array
+    gradient: Float32Array
+    features: Float32Array
+    outer: Float32Array
+  }): Promise<void>
+}
+
+export function speechNetwork(
+  shape: NetworkShape,
+  { threads, clock }: { threads: number; clock: Clock },
+): SpeechNetwork {
+  const network: AcousticNetwork = acousticNetwork({ ...shape, nonlinearity: 'relu' })
+  const layout = layoutOf(network.parameters)
+  const sessions = new Map<string, Promise<Session>>()
+  let computeMs = 0
+
+  async function run(
+    graph: 'forward' | 'crossEntropy' | 'outer',
+    feeds: Record<string, Tensor>,
+    fetches?: Record<string, Tensor>,
+  ): Promise<Record<string, Tensor>> {
+    const opening = sessions.get(graph) ?? openSession(network[graph], { threads })
+    sessions.set(graph, opening)
+    const session = await opening
+    const started = clock.now()
+    const outputs = await session.run(feeds, fetches)
+    computeMs += clock.now() - started
+    return outputs
+  }
+
+  const gradients = (gradient: Float32Array): Record<string, Tensor> =>
+    Object.fromEntries(
+      Object.entries(viewsOf(layout, gradient)).map(([name, view]) => [`gradient/${name}`, view]),
+    )
+
+  return {
+    layout,
+    get computeMs() {
+      return computeMs
+    },
+    async forward(parameters, features) {
+      const rows = features.length / shape.inputs
+      const logPosteriors = new Float32Array(rows * shape.outputs)
+      await run(
+        'forward',
+        { ...viewsOf(layout, parameters), features: tensorOf(features, [rows, shape.inputs]) },
+        { logPosteriors: tensorOf(logPosteriors, [rows, shape.outputs]) },
+      )
+      return logPosteriors
+    },
+    async crossEntropy({ parameters, gradient, features, targets }) {
+      const rows = targets.length
+      const labels = BigInt64Array.from(targets, BigInt)
+      const loss = new Float32Array(1)
+      await run(
+        'crossEntropy',
+        {
+          ...viewsOf(layout, parameters),
+          features: tensorOf(features, [rows, shape.inputs]),
+          targets: { dtype: 'int64', shape: [rows], bytes: new Uint8Array(labels.buffer) },
+        },
+        { loss: tensorOf(loss, []), ...gradients(gradient) },
+      )
+      return loss[0] ?? Number.NaN
+    },
+    async backward({ parameters, gradient, features, outer }) {
+      const rows = features.length / shape.inputs
+      await run(
+        'outer',
+        {
+          ...viewsOf(layout, parameters),
+          features: tensorOf(features, [rows, shape.inputs]),
+          outer: tensorOf(outer, [rows, shape.outputs]),
+        },
+        gradients(gradient),
+      )
+    },
+  }
+}
+

@@ -1,0 +1,188 @@
+// The plan of a speech run: its parts in order, each with what the shards, the source and the compute
+// threads need to know. A pure function of the options and the size of the corpus.
+import { optimizerSpec, parsePolicy, type Schedule } from '../models/optimizers/index.ts'
+import type { PhaseStart } from '../protocol/training.ts'
+import type { PhaseName } from './events.ts'
+import type { CompleteOptions } from './speech-options.ts'
+import type { FramesPhase, SequencesPhase } from './speech-task.ts'
+
+export interface TrainingPart {
+  readonly name: 'warm-start' | 'cross-entropy' | 'control' | 'sequence'
+  /** What people see it as. */
+  readonly shown: PhaseName
+  readonly kind: 'frames' | 'sequences'
+  readonly start: Omit<PhaseStart, 'parameters' | 'roundSize'>
+  readonly stepsPerEpoch: number
+  readonly trainers: number
+  readonly lanes?: number
+  /** Model it starts from; absent: the parameters the shards have. */
+  readonly from?: 'initial' | 'crossEntropy'
+  /** Model that its epochs are candidates for; 'crossEntropy' keeps only the last. */
+  readonly yields?: 'crossEntropy' | 'control' | 'sequence'
+  readonly configuration: FramesPhase | SequencesPhase
+  /** Realign the training set with the network when it is done, into this file. */
+  readonly realign?: string
+}
+
+export const alignmentFiles = {
+  flatStart: 'flat-start.alignments',
+  warmStart: 'warm-start.alignments',
+  crossEntropy: 'cross-entropy.alignments',
+} as const
+
+/** Acoustic scale of realignment: between decoding's and 1. */
+export const REALIGN_SCALE = 0.5
+
+export function planSpeech(
+  options: CompleteOptions,
+  corpus: { readonly frames: number; readonly utterances: number },
+): readonly TrainingPart[] {
+  const { workers, epochs, crossEntropyEpochs, batchFrames, batchUtterances } = options
+  const frameSteps = Math.ceil(corpus.frames / batchFrames)
+  const sequenceSteps = Math.ceil(corpus.utterances / batchUtterances)
+  const policy = parsePolicy(options.policy)
+  const optimizer = (schedule: Schedule) => optimizerSpec(options.optimizer, { schedule })
+  const frames = (alignments: string): FramesPhase => ({ alignments, batchFrames })
+
+  const warmStart: TrainingPart = {
+    name: 'warm-start',
+    shown: 'cross-entropy',
+    kind: 'frames',
+    from: 'initial',
+    trainers: 1,
+    stepsPerEpoch: frameSteps,
+    start: {
+      phase: 1,
+      steps: frameSteps,
+      policy: parsePolicy('downpour'),
+      optimizer: optimizer({ name: 'constant', rate: rates.crossEntropy * scaleOf(options) }),
+      averageDecay: 0,
+    },
+    configuration: frames(alignmentFiles.flatStart),
+    realign: alignmentFiles.warmStart,
+  }
+  const crossEntropySteps = frameSteps * Math.max(0, crossEntropyEpochs - 1)
+  const crossEntropy: TrainingPart = {
+    ...warmStart,
+    name: 'cross-entropy',
+    trainers: workers,
+    yields: 'crossEntropy',
+    start: {
+      ...warmStart.start,
+      phase: 2,
+      steps: crossEntropySteps,
+      policy,
+      optimizer: optimizer(halving(rates.crossEntropy * scaleOf(options), crossEntropySteps)),
+      averageDecay: AVERAGE_DECAY.frames,
+    },
+    configuration: frames(alignmentFiles.warmStart),
+    realign: alignmentFiles.crossEntropy,
+  }
+  const { from: _initial, ...continued } = crossEntropy
+  const control: TrainingPart = {
+    ...continued,
+    name: 'control',
+    shown: 'control',
+    from: 'crossEntropy',
+    yields: 'control',
+    start: {
+      ...crossEntropy.start,
+      phase: 3,
+      steps: frameSteps * epochs,
+      optimizer: optimizer(lastEpochLower(rates.control * scaleOf(options), frameSteps, epochs)),
+    },
+    configuration: frames(alignmentFiles.crossEntropy),
+  }
+  const parts = [warmStart, continued]
+  if (options.control && epochs > 0) parts.push(withoutRealign(control))
+  if (options.criterion !== 'ce' && epochs > 0) {
+    parts.push({
+      name: 'sequence',
+      shown: 'sequence',
+      kind: 'sequences',
+      from: 'crossEntropy',
+      trainers: workers,
+      yields: 'sequence',
+      stepsPerEpoch: sequenceSteps,
+      start: {
+        phase: 4,
+        steps: sequenceSteps * epochs,
+        policy,
+        optimizer: optimizer(
+          lastEpochLower(recipes[options.criterion].rate * scaleOf(options), sequenceSteps, epochs),
+        ),
+        averageDecay: AVERAGE_DECAY.sequences,
+      },
+      configuration: {
+        ...recipes[options.criterion].phase,
+        alignments: alignmentFiles.crossEntropy,
+        batchUtterances,
+      },
+    })
+  }
+  return parts.filter(({ start }) => start.steps > 0)
+}
+
+function withoutRealign({ realign: _realign, ...part }: TrainingPart): TrainingPart {
+  return part
+}
+
+/** Per update: a control epoch has many more updates than a sequence epoch. */
+const AVERAGE_DECAY = { frames: 0.998, sequences: 0.98 }
+
+/** Adam's rates; the other optimizers' usual rates relative to Adam's. */
+const rates = { crossEntropy: 1e-3, control: 3e-4 }
+
+function scaleOf({ optimizer }: CompleteOptions): number {
+  return { adam: 1, sgd: 100, momentum: 10, adagrad: 10, rmsprop: 1 }[optimizer]
+}
+
+type SequenceRecipe = {
+  readonly rate: number
+  readonly phase: Omit<SequencesPhase, 'alignments' | 'batchUtterances'>
+}
+
+const shared: SequenceRecipe['phase'] = {
+  criterion: 'mwe',
+  acousticScale: 0.5,
+  wordBonus: -12,
+  boost: 0,
+  crossEntropyWeight: 0.1,
+  frameRejection: true,
+  numeratorTolerance: 'alignment',
+  beam: 60,
+  latticeBeam: 20,
+}
+
+/** What each criterion was tuned to on development strings (docs/results.md). */
+export const recipes: { readonly [C in SequencesPhase['criterion']]: SequenceRecipe } = {
+  mmi: { rate: 5e-4, phase: { ...shared, criterion: 'mmi', numeratorTolerance: 5 } },
+  bmmi: { rate: 5e-4, phase: { ...shared, criterion: 'bmmi', boost: 0.3, numeratorTolerance: 5 } },
+  mpfe: { rate: 5e-4, phase: { ...shared, criterion: 'mpfe' } },
+  mwe: { rate: 5e-4, phase: shared },
+  smbr: { rate: 5e-4, phase: { ...shared, criterion: 'smbr' } },
+}
+
+/** Full, then halved at 2/5, 3/5 and 4/5 of the steps. */
+function halving(rate: number, steps: number): Schedule {
+  const until = (part: number) => Math.ceil((part * steps) / 5)
+  return {
+    name: 'piecewise',
+    pieces: [
+      { untilUpdate: until(2), rate },
+      { untilUpdate: until(3), rate: rate / 2 },
+      { untilUpdate: until(4), rate: rate / 4 },
+      { untilUpdate: Number.MAX_SAFE_INTEGER, rate: rate / 10 },
+    ],
+  }
+}
+
+function lastEpochLower(rate: number, stepsPerEpoch: number, epochs: number): Schedule {
+  return {
+    name: 'piecewise',
+    pieces: [
+      { untilUpdate: Math.max(1, stepsPerEpoch * (epochs - 1)), rate },
+      { untilUpdate: Number.MAX_SAFE_INTEGER, rate: rate * 0.3 },
+    ],
+  }
+}

@@ -1,0 +1,11 @@
+// What a worker process runs: every kind of actor that the control process may start in it.
+import { runWorker } from '../runtime/index.ts'
+import { latticeWorker } from './lattice-worker.ts'
+import { parameterShard } from './parameter-shard.ts'
+import { sequenceTrainer } from './sequence-trainer.ts'
+
+const computeModule = new URL('./speech-compute-thread.ts', import.meta.url).href
+
+await runWorker({
+  definitions: [parameterShard, sequenceTrainer(computeModule), latticeWorker(computeModule)],
+})

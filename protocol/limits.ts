@@ -1,0 +1,44 @@
+// Every bound of the system, with its unit. A limit is part of the contract: what lies above it is
+// refused by name, never dropped silently.
+
+export const limits = {
+  /** One WebSocket message: header, blobs and all. */
+  packetBytesMax: 128 << 20,
+  headerBytesMax: 8 << 20,
+  /** Nesting of one payload. */
+  depthMax: 64,
+  /** Values in one header, counting every element and key. */
+  elementsMax: 2_000_000,
+  envelopesMax: 65_536,
+  blobsMax: 65_536,
+  stringBytesMax: 1 << 20,
+  /** Bytes from this length on travel beside the header, aligned. */
+  blobBytesMin: 512,
+
+  mailboxMessagesMax: 1_024,
+  /** Actors that one actor watches at a time. */
+  watchesMax: 16_384,
+  actorsMax: 1_000_000,
+  asksMax: 65_536,
+  askTimeoutMsMax: 3_600_000,
+
+  /** Small envelopes share a packet up to this size. */
+  batchBytesMax: 1 << 20,
+  /** Queued and not yet acknowledged bytes of one link; above it a sender is told `full`. */
+  linkQueueBytesMax: 256 << 20,
+  /** Acknowledge at the latest after so much. */
+  acknowledgeBytes: 1 << 20,
+  acknowledgePackets: 64,
+  heartbeatMs: 1_000,
+  /** A peer that says nothing for this long is gone. */
+  silenceMsMax: 5_000,
+  /** A hello that takes longer is refused. */
+  helloMsMax: 5_000,
+  /** Between the loss of a connection and the loss of the member. */
+  reconnectMsMax: 5_000,
+  redialMs: 20,
+  redialMsMax: 1_000,
+  membersMax: 4_096,
+} as const
+
+export type Limits = { readonly [Name in keyof typeof limits]: number }
