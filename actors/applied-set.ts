@@ -29,7 +29,7 @@ export function appliedByAll(sets: readonly AppliedSet[]): AppliedSet {
   const below = Math.min(...sets.map((set) => set.below))
   const top = Math.max(...sets.map((set) => Math.max(set.below, ...set.above)))
   let common: AppliedSet = { below, above: new Set() }
-  for (let sequence = below; sequence < top; sequence++) {
+  for (let sequence = below; sequence <= top; sequence++) {
     if (sets.every((set) => hasApplied(set, sequence))) common = withApplied(common, sequence)
   }
   return common

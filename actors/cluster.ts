@@ -35,10 +35,12 @@ export interface ClusterOptions {
 }
 
 export interface PhasePlan {
-  readonly start: Omit<PhaseStart, 'parameters' | 'roundSize'>
+  readonly start: Omit<PhaseStart, 'parameters' | 'trainers'>
   readonly kind: 'frames' | 'sequences'
   /** Trainers that may take part: 1 in the warm start. */
   readonly trainers: number
+  /** Steps that one trainer may have under way. */
+  readonly lanes: number
   readonly parameters?: Float32Array
   readonly configuration: unknown
 }
@@ -154,7 +156,8 @@ export function startCluster(options: ClusterOptions): Cluster {
 
   return {
     restarts,
-    async begin({ start, kind, trainers, parameters, configuration }) {
+    async begin({ start, kind, trainers, lanes, parameters, configuration }) {
+      const names = Array.from({ length: trainers }, (_, index) => `trainer-${index}`)
       const statuses = await Promise.all(
         shards.map((shard, index) => {
           const { offset, length } = rangeOf(options, index)
@@ -163,7 +166,7 @@ export function startCluster(options: ClusterOptions): Cluster {
           }
           const message = {
             type: 'begin',
-            start: { ...start, roundSize: trainers, ...part },
+            start: { ...start, trainers: names, ...part },
           } as const
           return patiently(clock, CONTROL_PATIENCE, () => system.ask(shard, message, limits))
         }),
@@ -181,6 +184,7 @@ export function startCluster(options: ClusterOptions): Cluster {
         phase,
         kind,
         steps,
+        lanes,
         applied: { below, above: [...above] },
         configuration,
       })

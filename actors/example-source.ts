@@ -97,7 +97,8 @@ function finishStep<S extends SourceState & SourceConfig>(
 }
 
 function handOut<S extends SourceState>(state: S, message: Next): S {
-  const taken = takeStep(state)
+  const isIdle = message.lane >= (state.phase?.lanes ?? 0)
+  const taken = isIdle ? undefined : takeStep(state)
   reply(message.replyTo, taken && workOf(state.phase, taken.sequence))
   if (!taken) return state
   const owners = new Map(taken.state.taken).set(taken.sequence, message.trainer)

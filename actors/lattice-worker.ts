@@ -3,7 +3,13 @@
 import { assert } from '../protocol/assert.ts'
 import { type Infer, list, plain, ref, struct, u32 } from '../protocol/schema.ts'
 import { LatticeMessage, type MadeLattices, type ShardMessage } from '../protocol/training.ts'
-import { type ActorDefinition, type Context, next, type Outcome, type Ref } from '../runtime/actor.ts'
+import {
+  type ActorDefinition,
+  type Context,
+  next,
+  type Outcome,
+  type Ref,
+} from '../runtime/actor.ts'
 import type { ComputeThread } from '../runtime/environment.ts'
 import { type ParameterClient, type ParameterCopy, parameterClient } from './parameter-client.ts'
 

@@ -152,7 +152,7 @@ async function takeStep(trainer: Trainer, lane: Lane, context: Context<TrainerMe
   const work = await patiently(clock, patience, () =>
     context.ask(
       config.source,
-      { type: 'next', trainer: name, incarnation, ...(finished && { finished }) },
+      { type: 'next', trainer: name, incarnation, lane: lane.index, ...(finished && { finished }) },
       { timeoutMs: patience.askTimeoutMs },
     ),
   )

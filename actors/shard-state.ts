@@ -85,7 +85,7 @@ export function beginPhase(shard: ShardState, { parameters, ...start }: PhaseSta
   shard.version += 1
   shard.applied = nothingApplied
   shard.held = new Map()
-  shard.clocks = new Map()
+  shard.clocks = new Map(start.trainers.map((trainer) => [trainer, 0]))
 }
 
 export function recipeOf(start: Recipe['start'], length: number): Recipe {
@@ -128,7 +128,7 @@ export function decidePush(shard: ShardState, push: Push): PushOutcome {
     trainer: String(push.sequence),
     staleness,
     held: [...held.keys()].map(String),
-    roundSize: Math.min(recipe.start.roundSize, recipe.start.steps - appliedCount(shard.applied)),
+    roundSize: roundSizeOf(shard, recipe),
   })
   switch (judged.verdict) {
     case 'apply':
@@ -171,10 +171,7 @@ export function holdPush(shard: ShardState, push: Push, scale: number): Pushed |
   shard.held.set(push.sequence, { push, scale })
   const { recipe, held } = shard
   assert(recipe !== undefined, 'a push is held within a phase')
-  const roundSize = Math.min(
-    recipe.start.roundSize,
-    recipe.start.steps - appliedCount(shard.applied),
-  )
+  const roundSize = roundSizeOf(shard, recipe)
   if (!isRoundComplete(recipe.policy, [...held.keys()].map(String), roundSize)) return undefined
   const pushes = [...held.values()]
   const round = assembleRound(
@@ -247,4 +244,9 @@ function countPush(shard: ShardState, trainer: string): void {
   const { clocks } = shard
   shard.clocks = new Map(clocks.has(trainer) ? clocks : admitTrainer(clocks, trainer))
   shard.clocks.set(trainer, (shard.clocks.get(trainer) ?? 0) + 1)
+}
+
+// The last round of a phase may be smaller.
+function roundSizeOf({ applied }: ShardState, { start }: Recipe): number {
+  return Math.min(start.trainers.length, start.steps - appliedCount(applied))
 }

@@ -103,7 +103,11 @@ export function speechCompute(world: ComputeWorld): SpeechCompute {
 
 type Result = Omit<StepResult, 'computeMs'>
 
-async function framesStep(work: Opened, request: StepRequest, world: ComputeWorld): Promise<Result> {
+async function framesStep(
+  work: Opened,
+  request: StepRequest,
+  world: ComputeWorld,
+): Promise<Result> {
   const { store, network, task } = work
   const { batches, alignments } = openFrames(work, request, world)
   const frames = batches.framesOf(request.sequence)

@@ -9,7 +9,13 @@ import { assert } from '../protocol/assert.ts'
 import { logPriorsOf, type ComputeWorld } from './speech-compute.ts'
 import { decodingGraph, transcriptGraph, wordsOf } from './speech-graph.ts'
 import { type SpeechNetwork, speechNetwork } from './speech-network.ts'
-import { encodeAlignments, featuresPath, openAlignments, type SetName, type SpeechTask } from './speech-task.ts'
+import {
+  encodeAlignments,
+  featuresPath,
+  openAlignments,
+  type SetName,
+  type SpeechTask,
+} from './speech-task.ts'
 
 /** Acoustic scale and word bonus. */
 export interface DecodingSetting {

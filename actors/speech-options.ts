@@ -104,7 +104,9 @@ export function completeOptions(options: SpeechOptions): CompleteOptions {
   }
   const { name } = parsePolicy(complete.policy)
   if (name === 'dc-asgd' || name === 'gap-aware') {
-    throw new OptionError(`policy: ${name} is not offered by the shards; give downpour, staleness-aware, ssp:BOUND, hard-sync or softsync:N`)
+    throw new OptionError(
+      `policy: ${name} is not offered by the shards; give downpour, staleness-aware, ssp:BOUND, hard-sync or softsync:N`,
+    )
   }
   return complete
 }

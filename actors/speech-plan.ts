@@ -11,10 +11,11 @@ export interface TrainingPart {
   /** What people see it as. */
   readonly shown: PhaseName
   readonly kind: 'frames' | 'sequences'
-  readonly start: Omit<PhaseStart, 'parameters' | 'roundSize'>
+  readonly start: Omit<PhaseStart, 'parameters' | 'trainers'>
   readonly stepsPerEpoch: number
   readonly trainers: number
-  readonly lanes?: number
+  /** Steps a trainer may have under way: with 2, pulls and pushes travel while it computes. */
+  readonly lanes: number
   /** Model it starts from; absent: the parameters the shards have. */
   readonly from?: 'initial' | 'crossEntropy'
   /** Model that its epochs are candidates for; 'crossEntropy' keeps only the last. */
@@ -41,6 +42,8 @@ export function planSpeech(
   const frameSteps = Math.ceil(corpus.frames / batchFrames)
   const sequenceSteps = Math.ceil(corpus.utterances / batchUtterances)
   const policy = parsePolicy(options.policy)
+  // hard-sync: a second lane would push into the next round.
+  const lanes = policy.name === 'hard-sync' ? 1 : 2
   const optimizer = (schedule: Schedule) => optimizerSpec(options.optimizer, { schedule })
   const frames = (alignments: string): FramesPhase => ({ alignments, batchFrames })
 
@@ -50,6 +53,7 @@ export function planSpeech(
     kind: 'frames',
     from: 'initial',
     trainers: 1,
+    lanes,
     stepsPerEpoch: frameSteps,
     start: {
       phase: 1,
@@ -102,6 +106,8 @@ export function planSpeech(
       kind: 'sequences',
       from: 'crossEntropy',
       trainers: workers,
+      // Fresh parameters matter more here than overlap: a step computes far longer than it travels.
+      lanes: 1,
       yields: 'sequence',
       stepsPerEpoch: sequenceSteps,
       start: {

@@ -18,12 +18,17 @@ export const limits = {
   mailboxMessagesMax: 1_024,
   /** Actors that one actor watches at a time. */
   watchesMax: 16_384,
+  /** Of one actor, running at a time. */
+  timersMax: 65_536,
   actorsMax: 1_000_000,
+  /** Pending at a time: of one member, and outcomes that one actor awaits. */
   asksMax: 65_536,
   askTimeoutMsMax: 3_600_000,
 
   /** Small envelopes share a packet up to this size. */
   batchBytesMax: 1 << 20,
+  /** Packets on their way; messages wait above it, signals do not. */
+  windowBytesMax: 64 << 20,
   /** Queued and not yet acknowledged bytes of one link; above it a sender is told `full`. */
   linkQueueBytesMax: 256 << 20,
   /** Acknowledge at the latest after so much. */
@@ -39,6 +44,10 @@ export const limits = {
   redialMs: 20,
   redialMsMax: 1_000,
   membersMax: 4_096,
+  /** Connections that have not said who they are. */
+  strangersMax: 256,
+  /** Signals that wait for one link: above it the peer counts as lost. */
+  linkSignalsMax: 65_536,
 } as const
 
 export type Limits = { readonly [Name in keyof typeof limits]: number }

@@ -55,8 +55,8 @@ export const PhaseStart = struct({
   /** `OptimizerSpec`, `StalenessPolicy`: validated by the shard when the phase begins. */
   optimizer: plain,
   policy: plain,
-  /** Trainers that take part: the size of a hard-sync round. */
-  roundSize: u32,
+  /** Trainers that take part: a hard-sync round has one step of each, SSP waits for the slowest. */
+  trainers: list(text),
   /** Decay of the averaged copy, per update; 0 follows the live parameters. */
   averageDecay: number,
   /** Replaces the parameters, e.g. to start the control from the cross-entropy model. */
@@ -117,6 +117,8 @@ export const SourceMessage = union({
   next: {
     trainer: text,
     incarnation: u32,
+    /** Which of the trainer's lanes asks: those above the phase's lanes wait. */
+    lane: u32,
     finished: optional(
       struct({
         phase: u32,
@@ -137,6 +139,8 @@ export const SourceMessage = union({
     phase: u32,
     kind: literal('frames', 'sequences'),
     steps: u32,
+    /** Steps that one trainer may have under way. */
+    lanes: u32,
     /** Steps that every shard has already applied: where a resumed run goes on. */
     applied: struct({ below: u32, above: list(u32) }),
     /** What the compute thread needs to know of this phase; opaque here. */

@@ -109,6 +109,14 @@ export class AskError extends Error {
   }
 }
 
+/** The actor's `start` failed, or it could not even be tried. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+  constructor(actor: string, problem: string, options?: ErrorOptions) {
+    super(`${actor} did not start: ${problem}`, options)
+  }
+}
+
 export interface Log {
   info(message: string, fields?: Readonly<Record<string, unknown>>): void
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void

@@ -16,6 +16,7 @@ export type InspectionEvent =
       readonly path: string
       readonly incarnation: number
       readonly cause: string
+      readonly stack?: string
     }
   | { readonly type: 'restarted'; readonly path: string; readonly incarnation: number }
   | { readonly type: 'escalated'; readonly path: string; readonly cause: string }

@@ -1,0 +1,119 @@
+// The script API: `launch({ task: speech({ ... }) })` starts a run with its processes and hands back
+// its events and its report.
+import { type Environment, realEnvironment } from '../runtime/index.ts'
+import type { RunEvent } from './events.ts'
+import type { Report } from './report.ts'
+import { completeOptions, type SpeechOptions } from './speech-options.ts'
+import { startSpeechRun } from './speech-run.ts'
+
+export interface SpeechTaskOptions {
+  readonly name: 'speech'
+  readonly options: SpeechOptions
+}
+
+/** A speech recogniser for the digits: cross-entropy, then the sequence criterion. */
+export function speech(options: SpeechOptions): SpeechTaskOptions {
+  return { name: 'speech', options }
+}
+
+export interface LaunchOptions {
+  readonly task: SpeechTaskOptions
+  readonly workers?: number
+  readonly shards?: number
+  readonly control?: { readonly port?: number }
+  readonly out?: string
+  readonly report?: string
+  readonly chaos?: string
+  readonly seed?: number
+  /** Default: the real one. */
+  readonly environment?: Environment
+}
+
+export interface Run {
+  /** Everything that happens from now on; ends with the run. Bounded: a slow reader misses progress. */
+  events(): AsyncIterable<RunEvent>
+  readonly done: Promise<Report>
+  /** Checkpoints and stops every process; `done` rejects with `RunStoppedError`. */
+  stop(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export async function launch(launchOptions: LaunchOptions): Promise<Run> {
+  const { task, control, environment: given, ...rest } = launchOptions
+  const port = control?.port === undefined ? {} : { port: control.port }
+  const options = completeOptions({ ...task.options, ...rest, ...port })
+  const environment = given ?? realEnvironment({ seed: options.seed })
+  const readers = new Set<EventQueue>()
+  const run = startSpeechRun({
+    environment,
+    options,
+    emit: (event) => {
+      for (const reader of readers) reader.put(event)
+    },
+    workerModule: new URL('./worker.ts', import.meta.url).href,
+    computeModule: new URL('./speech-compute-thread.ts', import.meta.url).href,
+    threads: 2,
+  })
+  const done = run.done.then((report) => {
+    const json = new TextEncoder().encode(`${JSON.stringify(report, null, 2)}\n`)
+    if (options.report) environment.disk.write(options.report, json)
+    environment.disk.write(`${options.out}/report.json`, json)
+    for (const reader of readers) reader.put({ type: 'finished', report })
+    return report
+  })
+  const endReaders = (): void => {
+    for (const reader of readers) reader.end()
+  }
+  done.then(endReaders, endReaders)
+  return {
+    events() {
+      const reader = eventQueue(() => readers.delete(reader))
+      readers.add(reader)
+      return reader
+    },
+    done,
+    stop: run.stop,
+    [Symbol.asyncDispose]: run.stop,
+  }
+}
+
+interface EventQueue extends AsyncIterable<RunEvent> {
+  put(event: RunEvent): void
+  end(): void
+}
+
+const EVENTS_MAX = 10_000
+
+/** A bounded queue: above its limit progress is dropped, never a death, a result or a note. */
+function eventQueue(onReturn: () => void): EventQueue {
+  let waiting: RunEvent[] = []
+  let ended = false
+  let wake: () => void = () => {}
+  return {
+    put(event) {
+      if (waiting.length >= EVENTS_MAX) waiting = waiting.filter(({ type }) => type !== 'progress')
+      if (waiting.length < EVENTS_MAX) waiting.push(event)
+      wake()
+    },
+    end() {
+      ended = true
+      wake()
+    },
+    async *[Symbol.asyncIterator]() {
+      try {
+        for (;;) {
+          const events = waiting
+          waiting = []
+          yield* events
+          if (waiting.length > 0) continue
+          if (ended) return
+          await new Promise<void>((resolve) => {
+            wake = resolve
+          })
+        }
+      } finally {
+        onReturn()
+      }
+    },
+  }
+}
