@@ -34,6 +34,7 @@ export const limits = {
   /** Acknowledge at the latest after so much. */
   acknowledgeBytes: 1 << 20,
   acknowledgePackets: 64,
+  acknowledgeMs: 20,
   heartbeatMs: 1_000,
   /** A peer that says nothing for this long is gone. */
   silenceMsMax: 5_000,

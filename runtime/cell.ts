@@ -8,7 +8,13 @@ import type { Environment } from './environment.ts'
 import type { Inspector } from './inspect.ts'
 import { createMailbox, type Letter, type Mailbox } from './mailbox.ts'
 import type { AskParty, Asks, Slot } from './ref.ts'
-import { backoffMs, judgeDeath, type RestartLimit, restartsWithin, withRestart } from './supervision.ts'
+import {
+  backoffMs,
+  judgeDeath,
+  type RestartLimit,
+  restartsWithin,
+  withRestart,
+} from './supervision.ts'
 import type { Watched, Watcher, Watches } from './watches.ts'
 
 /** One life of an actor: what ends with it. */
@@ -143,7 +149,8 @@ function runTurn(kernel: Kernel, cell: Cell, life: Life, letter: Turn): void {
     if (result.type === 'continue') life.state = result.state
     else finish(kernel, cell)
   } catch (error) {
-    crash(kernel, cell, describeError(error), error)
+    if (cell.life === life) crash(kernel, cell, describeError(error), error)
+    else reportCrash(kernel, cell, life.incarnation, describeError(error), error)
   }
 }
 
@@ -155,11 +162,14 @@ function behave({ definition }: Cell, life: Life, letter: Turn): Next<unknown> {
   const result: unknown = definition.receive(state, letter.payload, context)
   if (isNext(result)) return result
   const returned = result instanceof Promise ? 'a promise: use context.pipe' : typeof result
-  throw new TypeError(`receive of ${definition.kind} must return next(state) or stop(), not ${returned}`)
+  throw new TypeError(
+    `receive of ${definition.kind} must return next(state) or stop(), not ${returned}`,
+  )
 }
 
 function isNext(value: unknown): value is Next<unknown> {
-  const type = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined
+  const type =
+    typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined
   return type === 'continue' || type === 'stop'
 }
 
@@ -172,13 +182,21 @@ function finish(kernel: Kernel, cell: Cell): void {
 }
 
 function crash(kernel: Kernel, cell: Cell, cause: string, error?: unknown): void {
-  cell.lastCrash = cause
-  const { path } = cell
-  const incarnation = cell.life?.incarnation ?? 0
-  const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}
-  kernel.inspector.emit({ type: 'crashed', path, incarnation, cause, ...stack })
+  reportCrash(kernel, cell, cell.life?.incarnation ?? 0, cause, error)
   endLife(kernel, cell, { type: 'crashed', cause })
   decide(kernel, cell, { crashed: true, cause })
+}
+
+function reportCrash(
+  { inspector }: Kernel,
+  cell: Cell,
+  incarnation: number,
+  cause: string,
+  error: unknown,
+): void {
+  cell.lastCrash = cause
+  const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {}
+  inspector.emit({ type: 'crashed', path: cell.path, incarnation, cause, ...stack })
 }
 
 function decide(kernel: Kernel, cell: Cell, death: { crashed: boolean; cause: string }): void {
@@ -268,9 +286,7 @@ function sayLastWords(kernel: Kernel, cell: Cell, life: Life, reason: StopReason
     cell.definition.stopped?.(life.state, reason, life.context)
   } catch (error) {
     // It is ending anyway, and its end must be told: a failure of the last words is only reported.
-    const cause = `in stopped: ${describeError(error)}`
-    const { incarnation } = life
-    kernel.inspector.emit({ type: 'crashed', path: cell.path, incarnation, cause })
+    reportCrash(kernel, cell, life.incarnation, `in stopped: ${describeError(error)}`, error)
   }
 }
 

@@ -75,7 +75,10 @@ export function createContext(
     after(ms, message) {
       const owner = life()
       if (!owner) return () => {}
-      assert(owner.timers.size < limits.timersMax, `an actor has at most ${limits.timersMax} timers`)
+      assert(
+        owner.timers.size < limits.timersMax,
+        `an actor has at most ${limits.timersMax} timers`,
+      )
       const stopClock = environment.clock.after(ms, () => {
         owner.timers.delete(cancel)
         tellSelf(message)
@@ -93,7 +96,10 @@ export function createContext(
     },
     stop(child) {
       const { path } = child.address
-      assert(path === cell.path || path.startsWith(`${cell.path}/`), `${path} is below ${cell.path}`)
+      assert(
+        path === cell.path || path.startsWith(`${cell.path}/`),
+        `${path} is below ${cell.path}`,
+      )
       stopAt(path)
     },
   }

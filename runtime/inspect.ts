@@ -42,25 +42,43 @@ export type InspectionEvent =
 export type Listener = (event: InspectionEvent) => void
 
 export interface Inspector {
-  /** Read before an event that is costly to build: true only when someone listens. */
-  readonly isWatched: boolean
+  /** Whether someone wants the `routed` events: there is one per envelope. */
+  readonly isTracing: boolean
   emit(event: InspectionEvent): void
   /** The returned function ends the listening. */
-  listen(listener: Listener): () => void
+  listen(listener: Listener, isTracing: boolean): () => void
 }
 
 export function createInspector(): Inspector {
-  const listeners = new Set<Listener>()
+  /** Listener -> whether it wants `routed` events. */
+  const listeners = new Map<Listener, boolean>()
+  let tracing = 0
   return {
-    get isWatched() {
-      return listeners.size > 0
+    get isTracing() {
+      return tracing > 0
     },
     emit(event) {
-      for (const listener of listeners) listener(event)
+      for (const [listener, isTracing] of listeners) {
+        if (isTracing || event.type !== 'routed') tell(listener, event)
+      }
     },
-    listen(listener) {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
+    listen(listener, isTracing) {
+      listeners.set(listener, isTracing)
+      if (isTracing) tracing += 1
+      return () => {
+        if (listeners.delete(listener) && isTracing) tracing -= 1
+      }
     },
+  }
+}
+
+// A listener's mistake is not the actor's: it surfaces as an uncaught error of the process.
+function tell(listener: Listener, event: InspectionEvent): void {
+  try {
+    listener(event)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
   }
 }

@@ -51,6 +51,7 @@ export interface Asks {
   received(slot: number, receiver: AskParty): void
   endParty(party: AskParty, cause: string): void
   failMember(member: string, cause: string): void
+  cancelAll(cause: string): void
 }
 
 export interface AskWorld {
@@ -155,6 +156,9 @@ export function createAsks(world: AskWorld): Asks {
       for (const slot of [...slots.values()]) {
         if (slot.target.member === member) fail(slot.id, 'unreachable', cause)
       }
+    },
+    cancelAll(cause) {
+      for (const slot of [...slots.values()]) giveUp(slot, 'cancelled', cause)
     },
   }
 }

@@ -64,7 +64,11 @@ export function createWatches(world: WatchWorld): Watches {
     if (!watch) return
     outgoing.delete(id)
     watch.watcher.watching.delete(id)
-    watch.watcher.tellDown({ ref: watch.ref, incarnation: incarnation || watch.incarnation, reason })
+    watch.watcher.tellDown({
+      ref: watch.ref,
+      incarnation: incarnation || watch.incarnation,
+      reason,
+    })
   }
 
   function watchLocal(id: number, address: Address): () => void {
@@ -105,8 +109,7 @@ export function createWatches(world: WatchWorld): Watches {
       const { member } = address
       watcher.watching.add(id)
       const watch = { watcher, ref, member, incarnation: address.incarnation ?? 0 }
-      const unwatch =
-        member === world.member ? watchLocal(id, address) : watchRemote(id, address)
+      const unwatch = member === world.member ? watchLocal(id, address) : watchRemote(id, address)
       outgoing.set(id, { ...watch, unwatch })
     },
     endWatcher(watcher) {
@@ -136,7 +139,10 @@ export function createWatches(world: WatchWorld): Watches {
       }
       target.watchers.add(watch)
       const ofMember = incoming.get(member) ?? new Map<number, () => void>()
-      incoming.set(member, ofMember.set(id, () => target.watchers.delete(watch)))
+      incoming.set(
+        member,
+        ofMember.set(id, () => target.watchers.delete(watch)),
+      )
       world.signal(member, { type: 'watched', id, incarnation: target.incarnation })
     },
     unwatchFrom: forgetIncoming,

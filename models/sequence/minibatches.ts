@@ -48,7 +48,10 @@ export function utteranceBatches(options: {
   batchUtterances: number
 }): UtteranceBatches {
   const { seed, lengths, batchUtterances } = options
-  assert(lengths.length > 0 && batchUtterances > 0, 'a corpus has utterances and a batch holds some')
+  assert(
+    lengths.length > 0 && batchUtterances > 0,
+    'a corpus has utterances and a batch holds some',
+  )
   const stepsPerEpoch = Math.ceil(lengths.length / batchUtterances)
   let batches: number[][] = []
   let batchesEpoch = -1

@@ -1,14 +1,107 @@
-import type { AnyDefinition } from '../actor.ts'
+// What a worker process runs: it reads its assignment, joins the cluster, starts its actors and says
+// ready. It never outlives its parent, and a crash that its actors' policies do not cover ends it.
+import process from 'node:process'
+import { isRef } from '../../protocol/schema.ts'
+import { type ActorDefinition, type AnyDefinition, next } from '../actor.ts'
 import type { Environment } from '../environment.ts'
+import { realEnvironment } from '../environment-real.ts'
+import { createSystem, type System } from '../system.ts'
+import { Assignment, type PoolMessage, WORKER_NAME, WorkerMessage } from './assignment.ts'
+import { openParent } from './parent.ts'
 
 export interface RunWorkerOptions {
   /** Every kind that this process may be told to start. */
   readonly definitions: readonly AnyDefinition[]
-  /** Default: `realEnvironment`, seeded with the member's name and incarnation. */
+  /** Default: the real one, seeded with the member's name and incarnation. */
   readonly environment?: Environment
-  /** The process ends when control cannot be reached for longer. Default 10 s. */
-  readonly controlLostMsMax?: number
 }
 
-/** What a worker process runs. Resolves when its actors are started; the process lives on. */
-export declare function runWorker(options: RunWorkerOptions): Promise<void>
+const FLUSH_MS = 50
+
+/** Resolves when the actors are started; the process lives on. */
+export async function runWorker(options: RunWorkerOptions): Promise<void> {
+  const argument = openParent(() => process.exit(0))
+  // An interrupt goes to the whole group of processes; the parent decides what it means for us.
+  process.on('SIGINT', () => {})
+  let fail = (cause: string): void => endProcess('worker', cause)
+  process.on('uncaughtException', (error) => fail(describe(error)))
+  process.on('unhandledRejection', (error) => fail(describe(error)))
+  const assignment = Assignment.decode(await argument, 'assignment', () => {
+    throw new TypeError('an assignment holds addresses, not refs')
+  })
+  const { member, incarnation, control } = assignment
+  const environment = options.environment ?? realEnvironment({ seed: `${member}/${incarnation}` })
+  const system = createSystem({
+    environment,
+    member,
+    incarnation,
+    token: assignment.token,
+    limits: assignment.limits,
+    definitions: options.definitions,
+    onEscalated: (cause) => fail(cause),
+  })
+  const pool = system.ref<PoolMessage>(assignment.pool)
+  fail = (cause) => {
+    fail = () => {}
+    pool.tell({ type: 'failing', member, incarnation, cause })
+    // The link sends in a microtask; whatever becomes of it, the process ends.
+    environment.clock.after(FLUSH_MS, () => endProcess(member, cause))
+  }
+  endWithControl(system, assignment.pool.member)
+  await system.listen()
+  await system.join(control)
+  for (const { kind, name, config } of assignment.actors) {
+    // A crash ends the process: the pool starts a clean one.
+    const restartLimit = { restartsMax: 0, windowMs: 1 }
+    system.spawnKind(kind, config, { name, restart: 'transient', restartLimit })
+  }
+  const worker = system.spawn(workerActor, system, { name: WORKER_NAME })
+  pool.tell({ type: 'ready', incarnation, worker })
+}
+
+/** Takes orders from the pool. */
+const workerActor: ActorDefinition<System, System, WorkerMessage> = {
+  kind: 'worker',
+  protocol: WorkerMessage,
+  config: { decode: (value) => value as System },
+  start: (system) => system,
+  receive(system, { drainMs }) {
+    void stopInOrder(system, drainMs)
+    return next(system)
+  },
+}
+
+// What has arrived is handled, what the actors then say is sent; only then are the links closed.
+async function stopInOrder(system: System, drainMs: number): Promise<void> {
+  await system.drain(drainMs / 2)
+  const names = system.actors().filter(({ path }) => isOwnRoot(path))
+  for (const { path } of names.reverse())
+    system.stopActor(system.ref({ member: system.member, path }))
+  await system.drain(drainMs / 2)
+  system.stop()
+  system.environment.clock.after(FLUSH_MS, () => process.exit(0))
+}
+
+function isOwnRoot(path: string): boolean {
+  return !path.slice(1).includes('/') && path !== `/${WORKER_NAME}`
+}
+
+function endWithControl(system: System, control: string): void {
+  system.inspect((event) => {
+    if (event.type === 'crashed') {
+      process.stderr.write(`${system.member}${event.path} crashed: ${event.stack ?? event.cause}\n`)
+    }
+    if (event.type === 'member-lost' && event.member === control) {
+      endProcess(system.member, `lost ${control}: ${event.cause}`)
+    }
+  })
+}
+
+function endProcess(member: string, cause: string): never {
+  process.stderr.write(`${member}: ${cause}\n`)
+  process.exit(1)
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+}

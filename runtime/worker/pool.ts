@@ -1,22 +1,46 @@
-import type { Exit } from '../environment.ts'
-import type { RestartLimit, RestartPolicy } from '../supervision.ts'
+// Worker processes: started, watched, replaced. The pool holds the process id, so a death is known in
+// milliseconds; a hang is known by the heartbeats of the link. What follows is `supervision.ts`'s verdict.
+import { assert } from '../../protocol/assert.ts'
+import { plain } from '../../protocol/schema.ts'
+import { type ActorDefinition, next, type Ref } from '../actor.ts'
+import type { Exit, Process } from '../environment.ts'
+import {
+  backoffMs,
+  judgeDeath,
+  type RestartLimit,
+  type RestartPolicy,
+  restartsWithin,
+  withRestart,
+} from '../supervision.ts'
 import type { System } from '../system.ts'
+import { type Assignment, PoolMessage, type WorkerMessage } from './assignment.ts'
 
 export interface PoolOptions {
   readonly system: System
-  /** The module a worker process runs: it calls `runWorker`. */
+  /** The module that a worker process runs: it calls `runWorker`. */
   readonly module: string
   readonly limits?: Partial<PoolLimits>
 }
 
 export interface PoolLimits {
-  /** Spawn to ready. */
+  /** From spawn to ready. */
   readonly startMsMax: number
   /** `stop`: until SIGTERM, and from there until SIGKILL. */
   readonly drainMsMax: number
   readonly termMsMax: number
+  /** A process whose link is lost may still be ending by itself. */
+  readonly lostMsMax: number
   readonly restartDelayMs: number
   readonly restartDelayMsMax: number
+}
+
+export const poolLimits: PoolLimits = {
+  startMsMax: 60_000,
+  drainMsMax: 5_000,
+  termMsMax: 2_000,
+  lostMsMax: 100,
+  restartDelayMs: 100,
+  restartDelayMsMax: 10_000,
 }
 
 /** An actor that a worker process starts; `config` is plain JSON (refs as addresses). */
@@ -31,6 +55,7 @@ export interface WorkerOptions {
   readonly name: string
   /** Default permanent. */
   readonly restart?: RestartPolicy
+  /** Default: 10 within a minute. */
   readonly restartLimit?: RestartLimit
   readonly actors: (incarnation: number) => readonly ActorStart[]
   readonly onEvent?: (event: PoolEvent) => void
@@ -45,18 +70,21 @@ export type PoolEvent =
       readonly exit: Exit
       readonly cause: string
     }
+  /** `incarnation` is the one to come. */
   | { readonly type: 'restarting'; readonly incarnation: number; readonly delayMs: number }
   | { readonly type: 'gave-up'; readonly incarnation: number; readonly cause: string }
+
+export type WorkerState = 'starting' | 'ready' | 'waiting' | 'stopping' | 'stopped'
 
 export interface PoolWorker {
   readonly name: string
   readonly incarnation: number
   readonly processId: number | undefined
-  readonly state: 'starting' | 'ready' | 'waiting' | 'stopping' | 'stopped'
+  readonly state: WorkerState
   /** Asks it to drain and stop, then SIGTERM, then SIGKILL; resolves when the process is gone. */
   stop(): Promise<void>
   /** For chaos: what follows is what would follow a real death. */
-  kill(processSignal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void
+  kill(processSignal: Parameters<Process['kill']>[0]): void
 }
 
 export interface Pool {
@@ -67,4 +95,232 @@ export interface Pool {
   stop(): Promise<void>
 }
 
-export declare function createPool(options: PoolOptions): Pool
+interface SupervisedWorker extends PoolWorker {
+  ready(incarnation: number): void
+  /** Its link is lost: if the process is still there, it hangs. */
+  lost(incarnation: number, cause: string): void
+  failing(incarnation: number, cause: string): void
+}
+
+const defaultRestartLimit: RestartLimit = { restartsMax: 10, windowMs: 60_000 }
+let pools = 0
+
+export function createPool(options: PoolOptions): Pool {
+  const { system } = options
+  const workers = new Map<string, SupervisedWorker>()
+  const name = `pool-${pools++}`
+  const pool = system.spawn(poolActor, workers, { name, restart: 'permanent' })
+  return {
+    workers,
+    start(worker) {
+      assert(!workers.has(worker.name), `a worker called ${worker.name} has been started`)
+      const world = {
+        system,
+        pool,
+        module: options.module,
+        limits: { ...poolLimits, ...options.limits },
+      }
+      const started = superviseWorker(world, worker)
+      workers.set(worker.name, started)
+      return started
+    },
+    async stop() {
+      await Promise.all([...workers.values()].map((worker) => worker.stop()))
+      system.stopActor(pool)
+    },
+  }
+}
+
+/** Hears from the worker processes, and watches the first actor of each. */
+const poolActor: ActorDefinition<
+  ReadonlyMap<string, SupervisedWorker>,
+  {
+    readonly workers: ReadonlyMap<string, SupervisedWorker>
+    readonly watched: Map<string, number>
+  },
+  PoolMessage
+> = {
+  kind: 'pool',
+  protocol: PoolMessage,
+  config: plain as never,
+  start: (workers) => ({ workers, watched: new Map() }),
+  receive(state, message, context) {
+    if (message.type === 'failing') {
+      state.workers.get(message.member)?.failing(message.incarnation, message.cause)
+      return next(state)
+    }
+    const { member } = message.worker.address
+    state.watched.set(member, message.incarnation)
+    context.watch(message.worker)
+    state.workers.get(member)?.ready(message.incarnation)
+    return next(state)
+  },
+  down(state, { ref, reason }) {
+    const { member } = ref.address
+    const incarnation = state.watched.get(member)
+    if (incarnation !== undefined && reason.type !== 'stopped') {
+      const cause = 'cause' in reason ? reason.cause : reason.type
+      state.workers.get(member)?.lost(incarnation, cause)
+    }
+    return next(state)
+  },
+}
+
+interface PoolWorld {
+  readonly system: System
+  readonly pool: Ref<PoolMessage>
+  readonly module: string
+  readonly limits: PoolLimits
+}
+
+function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWorker {
+  const { system, limits } = world
+  const { clock, random, processes } = system.environment
+  const { name, restart: policy = 'permanent', restartLimit: limit = defaultRestartLimit } = options
+  const { promise: gone, resolve: markGone } = Promise.withResolvers<void>()
+  const emit = (event: PoolEvent): void => options.onEvent?.(event)
+  let state: WorkerState = 'starting'
+  let incarnation = 0
+  let running: Process | undefined
+  let spawnedAt = 0
+  /** Why it is about to exit, where that is known better than by its exit. */
+  let lastWords: string | undefined
+  let restarts: readonly number[] = []
+  let stopClock: () => void = () => {}
+
+  async function begin(): Promise<void> {
+    incarnation += 1
+    lastWords = undefined
+    const control = await system.listen()
+    // Stopped while the listener started.
+    if (state === 'stopped') return
+    const life = incarnation
+    spawnedAt = clock.now()
+    running = processes.spawn({
+      module: world.module,
+      argument: assignmentOf(control),
+      onExit: (exit) => exited(life, exit),
+    })
+    emit({ type: 'started', incarnation, processId: running.id })
+    const { startMsMax } = limits
+    stopClock = clock.after(startMsMax, () => kill(`not ready within ${startMsMax} ms`))
+  }
+
+  function assignmentOf(control: string): Assignment {
+    const {
+      member,
+      token,
+      limits: { heartbeatMs, silenceMsMax, reconnectMsMax },
+    } = system
+    return {
+      member: name,
+      incarnation,
+      control,
+      token,
+      pool: { member, path: world.pool.address.path },
+      actors: options.actors(incarnation),
+      limits: { heartbeatMs, silenceMsMax, reconnectMsMax },
+    }
+  }
+
+  function kill(cause: string): void {
+    lastWords ??= cause
+    running?.kill('SIGKILL')
+  }
+
+  function exited(life: number, exit: Exit): void {
+    stopClock()
+    running = undefined
+    const cause = lastWords ?? describeExit(exit)
+    system.markLost(name, life, cause)
+    emit({ type: 'exited', incarnation: life, exit, cause })
+    if (state === 'stopping') return end()
+    const now = clock.now()
+    switch (judgeDeath({ policy, crashed: exit.code !== 0, limit, restarts, now })) {
+      case 'forget':
+        return end()
+      case 'escalate':
+        emit({ type: 'gave-up', incarnation: life, cause })
+        return end()
+      case 'restart': {
+        const backoff = { delayMs: limits.restartDelayMs, delayMsMax: limits.restartDelayMsMax }
+        const delayMs = backoffMs(restartsWithin(restarts, now, limit), backoff, random)
+        restarts = withRestart(restarts, now, limit)
+        emit({ type: 'restarting', incarnation: life + 1, delayMs })
+        // The listener may have stopped this worker.
+        if (state === 'stopped') return
+        state = delayMs === 0 ? 'starting' : 'waiting'
+        if (delayMs === 0) launch()
+        else stopClock = clock.after(delayMs, launch)
+      }
+    }
+  }
+
+  function launch(): void {
+    state = 'starting'
+    begin().catch((error: unknown) => {
+      emit({ type: 'gave-up', incarnation, cause: String(error) })
+      end()
+    })
+  }
+
+  function end(): void {
+    state = 'stopped'
+    stopClock()
+    markGone()
+  }
+
+  launch()
+  return {
+    name,
+    get incarnation() {
+      return incarnation
+    },
+    get processId() {
+      return running?.id
+    },
+    get state() {
+      return state
+    },
+    ready(life) {
+      if (life !== incarnation || state !== 'starting') return
+      stopClock()
+      state = 'ready'
+      emit({ type: 'ready', incarnation, msSinceSpawn: clock.now() - spawnedAt })
+    },
+    lost(life, cause) {
+      if (life !== incarnation || !running || state === 'stopping') return
+      lastWords ??= cause
+      stopClock()
+      stopClock = clock.after(limits.lostMsMax, () => kill(cause))
+    },
+    failing(life, cause) {
+      if (life === incarnation) lastWords ??= cause
+    },
+    stop() {
+      if (state === 'stopping' || state === 'stopped') return gone
+      const isReady = state === 'ready'
+      state = 'stopping'
+      stopClock()
+      if (!running) {
+        end()
+        return gone
+      }
+      const term = (): void => {
+        running?.kill('SIGTERM')
+        stopClock = clock.after(limits.termMsMax, () => running?.kill('SIGKILL'))
+      }
+      const worker = system.ref<WorkerMessage>({ member: name, path: '/worker' })
+      const drainMs = limits.drainMsMax / 2
+      const isAsked = isReady && worker.tell({ type: 'stop', drainMs }) === 'accepted'
+      if (isAsked) stopClock = clock.after(limits.drainMsMax, term)
+      else term()
+      return gone
+    },
+    kill: (processSignal) => running?.kill(processSignal),
+  }
+}
+
+function describeExit({ code, processSignal }: Exit): string {
+  return processSignal === null ? `exited with code ${code}` : `killed by ${processSignal}`
+}

@@ -1,0 +1,140 @@
+// Builds an ONNX graph node by node, inferring the shape of every value as it goes. A handle names a
+// value and knows its dtype and shape; methods are ONNX operators (opset 17) with their own names.
+import { assert } from '../protocol/assert.ts'
+import { bytesOf, type DType, elementCount, type Tensor, tensorOf } from '../protocol/tensor.ts'
+import {
+  type Attributes,
+  type Extent,
+  float,
+  type Graph,
+  GraphError,
+  integer,
+  integers,
+  type Node,
+  type Value,
+} from './graph.ts'
+import { axesOf, inferShape } from './shapes.ts'
+
+export type Handle = Value
+
+export interface Builder {
+  input(name: string, shape: readonly Extent[], dtype?: DType): Handle
+  /** float32 values baked into the graph. */
+  constant(values: readonly number[], shape: readonly number[]): Handle
+  /** int64, as shapes and axes are. */
+  integers(values: readonly number[]): Handle
+  initializer(name: string, tensor: Tensor): Handle
+  /** Any operator; the outputs' shapes are inferred. */
+  node(op: string, inputs: readonly (Handle | undefined)[], options?: NodeOptions): Handle
+  value(name: string): Handle
+  /** The axes a reduction works on, from its second input or its attribute. */
+  axesOf(node: Node, rank: number): number[]
+  named(handle: Handle, name: string): Handle
+  build(outputs: readonly Handle[], metadata?: Readonly<Record<string, string>>): Graph
+}
+
+export interface NodeOptions {
+  readonly attributes?: Attributes
+  readonly name?: string
+  readonly dtype?: DType
+  /** Where inference cannot know it (Expand to a run-time shape). */
+  readonly shape?: readonly Extent[]
+}
+
+export function graphBuilder(name: string, base?: Graph): Builder {
+  const inputs: Value[] = [...(base?.inputs ?? [])]
+  const initializers = new Map(base?.initializers)
+  const nodes: Node[] = []
+  const values = new Map<string, Value>()
+  const constants = new Map<string, Handle>()
+  let count = base?.nodes.length ?? 0
+
+  const define = (value: Value): Handle => {
+    if (values.has(value.name)) throw new GraphError(`${name}: two values are named ${value.name}`)
+    values.set(value.name, value)
+    return value
+  }
+  const valueOf = (wanted: string): Handle => {
+    const found = values.get(wanted)
+    if (!found) throw new GraphError(`${name}: no value is named ${wanted}`)
+    return found
+  }
+  const constantOf = (tensor: Tensor): Handle => {
+    const key = `${tensor.dtype}:${tensor.shape}:${tensor.bytes}`
+    const known = constants.get(key)
+    if (known) return known
+    const made = builder.initializer(`constant/${constants.size}/${count}`, tensor)
+    constants.set(key, made)
+    return made
+  }
+  const literals = (wanted: string): number[] | undefined => {
+    const tensor = initializers.get(wanted)
+    if (tensor?.dtype !== 'int64') return undefined
+    const { buffer, byteOffset, byteLength } = tensor.bytes.slice()
+    return Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number)
+  }
+  const append = (node: Node, dtype?: DType, known?: readonly Extent[]): Handle => {
+    const given = node.inputs.map((input) => (input ? values.get(input) : undefined))
+    const shape = known ?? inferShape(node, given, literals)
+    const type = dtype ?? given.find((value) => value !== undefined)?.dtype ?? 'float32'
+    nodes.push(node)
+    const [first] = node.outputs.map((output) => define({ name: output, dtype: type, shape }))
+    assert(first !== undefined, 'a node has an output')
+    return first
+  }
+  const builder: Builder = {
+    input(inputName, shape, dtype = 'float32') {
+      const value = define({ name: inputName, dtype, shape })
+      inputs.push(value)
+      return value
+    },
+    constant: (content, shape) => constantOf(tensorOf(Float32Array.from(content), shape)),
+    integers(content) {
+      const bytes = bytesOf(BigInt64Array.from(content, BigInt))
+      return constantOf({ dtype: 'int64', shape: [content.length], bytes })
+    },
+    initializer(tensorName, tensor) {
+      initializers.set(tensorName, tensor)
+      return define({ name: tensorName, dtype: tensor.dtype, shape: tensor.shape })
+    },
+    node(op, given, { attributes = {}, name: output, dtype, shape } = {}) {
+      const nodeName = output ?? `${op}/${count}`
+      count += 1
+      const node = {
+        op,
+        name: nodeName,
+        inputs: given.map((handle) => handle?.name ?? ''),
+        outputs: [nodeName],
+        attributes,
+      }
+      return append(node, dtype, shape)
+    },
+    value: valueOf,
+    axesOf: (node, rank) => axesOf(node, rank, literals),
+    named: (handle, output) => builder.node('Identity', [handle], { name: output }),
+    build: (outputs, metadata) => ({
+      name,
+      inputs,
+      outputs: outputs.map(({ name: output }) => valueOf(output)),
+      initializers,
+      nodes,
+      ...(metadata && { metadata }),
+    }),
+  }
+  for (const value of inputs) define(value)
+  for (const [tensorName, { dtype, shape }] of initializers) {
+    define({ name: tensorName, dtype, shape })
+  }
+  const known = new Map(base?.outputs.map((value) => [value.name, value]))
+  for (const node of base?.nodes ?? []) append(node, known.get(node.outputs[0] ?? '')?.dtype)
+  return builder
+}
+
+/** The number of elements, where every extent is known. */
+export function knownCount(shape: readonly Extent[]): number | undefined {
+  return shape.every((extent) => typeof extent === 'number')
+    ? elementCount(shape as readonly number[])
+    : undefined
+}
+
+export { float, integer, integers }

@@ -1,0 +1,353 @@
+// Reads and writes .onnx files (IR version 8, opset 17). The library does the protobuf wire; the field
+// numbers below are those of onnx.proto (github.com/onnx/onnx). The only importer of @bufbuild/protobuf.
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import {
+  bytesOf,
+  bytesPerElement,
+  type DType,
+  elementCount,
+  type Tensor,
+} from '../protocol/tensor.ts'
+import type { Attribute, Attributes, Extent, Graph, Node, Value } from './graph.ts'
+
+const IR_VERSION = 8
+const OPSET = 17
+
+export class OnnxFileError extends Error {
+  override readonly name = 'OnnxFileError'
+}
+
+const dtypes = {
+  1: 'float32',
+  2: 'uint8',
+  3: 'int8',
+  5: 'int16',
+  6: 'int32',
+  7: 'int64',
+  9: 'bool',
+  10: 'float16',
+  11: 'float64',
+} as const satisfies Record<number, DType>
+
+const dtypeNumbers = new Map(
+  Object.entries(dtypes).map(([number, dtype]) => [dtype, Number(number)]),
+)
+
+export function encodeOnnx(graph: Graph): Uint8Array {
+  const w = new BinaryWriter()
+  w.tag(1, WireType.Varint).int64(IR_VERSION)
+  text(w, 2, 'troupe')
+  nested(w, 7, () => writeGraph(w, graph))
+  nested(w, 8, () => {
+    text(w, 1, '')
+    w.tag(2, WireType.Varint).int64(OPSET)
+  })
+  for (const [key, value] of Object.entries(graph.metadata ?? {})) {
+    nested(w, 14, () => {
+      text(w, 1, key)
+      text(w, 2, value)
+    })
+  }
+  return w.finish()
+}
+
+/** Throws `OnnxFileError` where the bytes are no model that we can represent. */
+export function decodeOnnx(bytes: Uint8Array): Graph {
+  try {
+    return readModel(new BinaryReader(bytes))
+  } catch (cause) {
+    if (cause instanceof OnnxFileError) throw cause
+    throw new OnnxFileError(
+      `not an .onnx file: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    )
+  }
+}
+
+function text(w: BinaryWriter, field: number, value: string): void {
+  w.tag(field, WireType.LengthDelimited).string(value)
+}
+
+function nested(w: BinaryWriter, field: number, write: () => void): void {
+  w.tag(field, WireType.LengthDelimited).fork()
+  write()
+  w.join()
+}
+
+function writeGraph(w: BinaryWriter, graph: Graph): void {
+  for (const node of graph.nodes) nested(w, 1, () => writeNode(w, node))
+  text(w, 2, graph.name)
+  for (const [name, tensor] of graph.initializers) nested(w, 5, () => writeTensor(w, tensor, name))
+  for (const value of graph.inputs) nested(w, 11, () => writeValue(w, value))
+  for (const value of graph.outputs) nested(w, 12, () => writeValue(w, value))
+}
+
+function writeNode(w: BinaryWriter, { op, name, inputs, outputs, attributes }: Node): void {
+  for (const input of inputs) text(w, 1, input)
+  for (const output of outputs) text(w, 2, output)
+  text(w, 3, name)
+  text(w, 4, op)
+  for (const [key, attribute] of Object.entries(attributes)) {
+    nested(w, 5, () => writeAttribute(w, key, attribute))
+  }
+}
+
+function writeAttribute(w: BinaryWriter, name: string, attribute: Attribute): void {
+  text(w, 1, name)
+  const type = (number: number) => w.tag(20, WireType.Varint).int32(number)
+  switch (attribute.type) {
+    case 'float':
+      w.tag(2, WireType.Bit32).float(attribute.value)
+      return void type(1)
+    case 'integer':
+      w.tag(3, WireType.Varint).int64(attribute.value)
+      return void type(2)
+    case 'text':
+      text(w, 4, attribute.value)
+      return void type(3)
+    case 'tensor':
+      nested(w, 5, () => writeTensor(w, attribute.value))
+      return void type(4)
+    case 'integers':
+      for (const value of attribute.value) w.tag(8, WireType.Varint).int64(value)
+      return void type(7)
+  }
+}
+
+function writeTensor(w: BinaryWriter, { dtype, shape, bytes }: Tensor, name?: string): void {
+  for (const extent of shape) w.tag(1, WireType.Varint).int64(extent)
+  w.tag(2, WireType.Varint).int32(dtypeNumbers.get(dtype) ?? 0)
+  if (name !== undefined) text(w, 8, name)
+  w.tag(9, WireType.LengthDelimited).bytes(bytes)
+}
+
+function writeValue(w: BinaryWriter, { name, dtype, shape }: Value): void {
+  text(w, 1, name)
+  nested(w, 2, () =>
+    nested(w, 1, () => {
+      w.tag(1, WireType.Varint).int32(dtypeNumbers.get(dtype) ?? 0)
+      nested(w, 2, () => {
+        for (const extent of shape) {
+          nested(w, 1, () => {
+            if (typeof extent === 'number') w.tag(1, WireType.Varint).int64(extent)
+            else text(w, 2, extent)
+          })
+        }
+      })
+    }),
+  )
+}
+
+/** Reads the fields of one message: `fields[number]` reads one, others are skipped. */
+function message(
+  r: BinaryReader,
+  fields: Readonly<Record<number, (wire: WireType) => void>>,
+  length?: number,
+): void {
+  const end = length === undefined ? r.len : r.pos + length
+  if (end > r.len) throw new OnnxFileError('not an .onnx file: a message is longer than the file')
+  while (r.pos < end) {
+    const [field, wire] = r.tag()
+    const read = fields[field]
+    if (read) read(wire)
+    else r.skip(wire, field)
+  }
+}
+
+const embedded = (
+  r: BinaryReader,
+  fields: Readonly<Record<number, (wire: WireType) => void>>,
+): void => message(r, fields, r.uint32())
+
+function integers64(r: BinaryReader, wire: WireType, into: number[]): void {
+  if (wire !== WireType.LengthDelimited) return void into.push(Number(r.int64()))
+  for (const end = r.uint32() + r.pos; r.pos < end; ) into.push(Number(r.int64()))
+}
+
+function readModel(r: BinaryReader): Graph {
+  let graph: Graph | undefined
+  const metadata: Record<string, string> = {}
+  message(r, {
+    7: () => {
+      graph = readGraph(r)
+    },
+    14: () => {
+      let [key, value] = ['', '']
+      embedded(r, {
+        1: () => {
+          key = r.string()
+        },
+        2: () => {
+          value = r.string()
+        },
+      })
+      metadata[key] = value
+    },
+  })
+  if (!graph) throw new OnnxFileError('not an .onnx file: it holds no graph')
+  return Object.keys(metadata).length > 0 ? { ...graph, metadata } : graph
+}
+
+function readGraph(r: BinaryReader): Graph {
+  let name = ''
+  const nodes: Node[] = []
+  const initializers = new Map<string, Tensor>()
+  const inputs: Value[] = []
+  const outputs: Value[] = []
+  embedded(r, {
+    1: () => void nodes.push(readNode(r)),
+    2: () => {
+      name = r.string()
+    },
+    5: () => {
+      const { name, tensor } = readTensor(r)
+      initializers.set(name, tensor)
+    },
+    11: () => void inputs.push(readValue(r)),
+    12: () => void outputs.push(readValue(r)),
+  })
+  // Older writers list initializers among the inputs too.
+  return {
+    name,
+    nodes,
+    initializers,
+    inputs: inputs.filter((i) => !initializers.has(i.name)),
+    outputs,
+  }
+}
+
+function readNode(r: BinaryReader): Node {
+  let [op, name] = ['', '']
+  const inputs: string[] = []
+  const outputs: string[] = []
+  const attributes: Record<string, Attribute> = {}
+  embedded(r, {
+    1: () => void inputs.push(r.string()),
+    2: () => void outputs.push(r.string()),
+    3: () => {
+      name = r.string()
+    },
+    4: () => {
+      op = r.string()
+    },
+    5: () => Object.assign(attributes, readAttribute(r)),
+  })
+  return { op, name: name || `${op}/${outputs[0] ?? ''}`, inputs, outputs, attributes }
+}
+
+function readAttribute(r: BinaryReader): Attributes {
+  let name = ''
+  let type = 0
+  let [f, i, s] = [0, 0, '']
+  const ints: number[] = []
+  let t: Tensor | undefined
+  embedded(r, {
+    1: () => {
+      name = r.string()
+    },
+    2: () => {
+      f = r.float()
+    },
+    3: () => {
+      i = Number(r.int64())
+    },
+    4: () => {
+      s = r.string()
+    },
+    5: () => {
+      t = readTensor(r).tensor
+    },
+    8: (wire) => integers64(r, wire, ints),
+    20: () => {
+      type = r.int32()
+    },
+  })
+  const made: Record<number, Attribute | undefined> = {
+    1: { type: 'float', value: f },
+    2: { type: 'integer', value: i },
+    3: { type: 'text', value: s },
+    4: t && { type: 'tensor', value: t },
+    7: { type: 'integers', value: ints },
+  }
+  const attribute = made[type]
+  if (!attribute) throw new OnnxFileError(`attribute ${name}: type ${type} is not supported`)
+  return { [name]: attribute }
+}
+
+function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
+  let name = ''
+  let type = 0
+  const shape: number[] = []
+  let raw: Uint8Array | undefined
+  const floats: number[] = []
+  const longs: number[] = []
+  embedded(r, {
+    1: (wire) => integers64(r, wire, shape),
+    2: () => {
+      type = r.int32()
+    },
+    4: (wire) => {
+      if (wire !== WireType.LengthDelimited) return void floats.push(r.float())
+      for (const end = r.uint32() + r.pos; r.pos < end; ) floats.push(r.float())
+    },
+    7: (wire) => integers64(r, wire, longs),
+    8: () => {
+      name = r.string()
+    },
+    9: () => {
+      raw = r.bytes().slice()
+    },
+    14: () => {
+      throw new OnnxFileError(
+        `tensor ${name}: external data is not read; save the model in one file`,
+      )
+    },
+  })
+  const dtype = dtypes[type as keyof typeof dtypes]
+  if (!dtype) throw new OnnxFileError(`tensor ${name}: data type ${type} is not supported`)
+  const bytes =
+    raw ??
+    bytesOf(dtype === 'int64' ? BigInt64Array.from(longs, BigInt) : Float32Array.from(floats))
+  if (bytes.byteLength !== elementCount(shape) * bytesPerElement[dtype]) {
+    throw new OnnxFileError(
+      `tensor ${name}: ${bytes.byteLength} bytes do not fill ${shape.join('x')} ${dtype}`,
+    )
+  }
+  return { name, tensor: { dtype, shape, bytes } }
+}
+
+function readValue(r: BinaryReader): Value {
+  let name = ''
+  let type = 0
+  const shape: Extent[] = []
+  const dimension = () => {
+    let extent: Extent = '?'
+    embedded(r, {
+      1: () => {
+        extent = Number(r.int64())
+      },
+      2: () => {
+        extent = r.string()
+      },
+    })
+    shape.push(extent)
+  }
+  embedded(r, {
+    1: () => {
+      name = r.string()
+    },
+    2: () =>
+      embedded(r, {
+        1: () =>
+          embedded(r, {
+            1: () => {
+              type = r.int32()
+            },
+            2: () => embedded(r, { 1: dimension }),
+          }),
+      }),
+  })
+  const dtype = dtypes[type as keyof typeof dtypes]
+  if (!dtype) throw new OnnxFileError(`value ${name}: data type ${type} is not supported`)
+  return { name, dtype, shape }
+}

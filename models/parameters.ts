@@ -1,0 +1,65 @@
+// Names to places in one flat float32 vector, and that vector to shards: contiguous, equally long.
+import { assert } from '../protocol/assert.ts'
+import type { Random } from '../protocol/random.ts'
+import { elementCount, type Tensor, tensorOf } from '../protocol/tensor.ts'
+
+export interface ParameterSpec {
+  readonly name: string
+  readonly shape: readonly number[]
+  /** Zero-mean normal with this standard deviation; 0 = zeros. */
+  readonly deviation: number
+}
+
+export interface ParameterSlice extends ParameterSpec {
+  /** In elements. */
+  readonly offset: number
+  readonly length: number
+}
+
+export interface ParameterLayout {
+  readonly slices: readonly ParameterSlice[]
+  readonly count: number
+}
+
+export interface Range {
+  readonly offset: number
+  readonly length: number
+}
+
+export function layoutOf(specs: readonly ParameterSpec[]): ParameterLayout {
+  let count = 0
+  const slices = specs.map((spec) => {
+    const slice = { ...spec, offset: count, length: elementCount(spec.shape) }
+    count += slice.length
+    return slice
+  })
+  assert(new Set(specs.map(({ name }) => name)).size === specs.length, 'parameter names are unique')
+  return { slices, count }
+}
+
+export function shardRanges({ count }: ParameterLayout, shards: number): Range[] {
+  assert(shards > 0 && shards <= count, `${count} parameters go to 1 to ${count} shards`)
+  return Array.from({ length: shards }, (_, shard) => {
+    const offset = Math.floor((count * shard) / shards)
+    return { offset, length: Math.floor((count * (shard + 1)) / shards) - offset }
+  })
+}
+
+export function initialise({ slices, count }: ParameterLayout, random: Random): Float32Array {
+  const flat = new Float32Array(count)
+  for (const { offset, length, deviation } of slices) {
+    if (deviation === 0) continue
+    for (let i = offset; i < offset + length; i++) flat[i] = deviation * random.normal()
+  }
+  return flat
+}
+
+/** Each parameter as a tensor over its part of the vector: no copies. */
+export function viewsOf({ slices }: ParameterLayout, flat: Float32Array): Record<string, Tensor> {
+  return Object.fromEntries(
+    slices.map(({ name, shape, offset, length }) => [
+      name,
+      tensorOf(flat.subarray(offset, offset + length), shape),
+    ]),
+  )
+}

@@ -1,0 +1,66 @@
+// The real disk: `node:fs`, synchronous.
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { type Appender, type Disk, DiskError } from './environment.ts'
+
+export const realDisk: Disk = {
+  read: (path) => attempt(path, () => plainBytes(readFileSync(path))),
+  map(path) {
+    // An empty file cannot be mapped, and Deno has no mmap.
+    try {
+      if (typeof Bun !== 'undefined') return Bun.mmap(path)
+    } catch {
+      return realDisk.read(path)
+    }
+    return realDisk.read(path)
+  },
+  write: (path, bytes) =>
+    attempt(path, () => {
+      const draft = `${path}.draft`
+      const file = openSync(draft, 'w')
+      try {
+        writeFileSync(file, bytes)
+        fsyncSync(file)
+      } finally {
+        closeSync(file)
+      }
+      renameSync(draft, path)
+    }),
+  append: (path) => attempt(path, () => appenderOf(path, openSync(path, 'a'))),
+  list: (folder) => attempt(folder, () => readdirSync(folder)),
+  exists: (path) => existsSync(path),
+  makeFolder: (path) => attempt(path, () => void mkdirSync(path, { recursive: true })),
+  remove: (path) => attempt(path, () => rmSync(path, { recursive: true, force: true })),
+}
+
+function appenderOf(path: string, file: number): Appender {
+  return {
+    append: (bytes) => attempt(path, () => appendFileSync(file, bytes)),
+    sync: () => attempt(path, () => fsyncSync(file)),
+    close: () => attempt(path, () => closeSync(file)),
+  }
+}
+
+function plainBytes(buffer: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+}
+
+function attempt<T>(path: string, run: () => T): T {
+  try {
+    return run()
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    throw new DiskError(path, code, { cause })
+  }
+}

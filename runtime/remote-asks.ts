@@ -1,0 +1,62 @@
+// Asks of other members that actors here have received and not yet answered: when the actor dies, their
+// askers are told at once.
+import type { Address } from '../protocol/address.ts'
+import type { Life } from './cell.ts'
+import { slotOfPath } from './ref.ts'
+import type { SystemSignal } from './signals.ts'
+
+export interface RemoteAsks {
+  received(member: string, slot: number, life: Life): void
+  /** A reply goes out: the asker needs no other word. */
+  answered(target: Address): void
+  cancelled(member: string, slot: number): void
+  endLife(life: Life, cause: string): void
+  memberLost(member: string): void
+}
+
+interface RemoteAsk {
+  readonly member: string
+  readonly slot: number
+  readonly life: Life
+}
+
+export function createRemoteAsks(
+  signal: (member: string, signal: SystemSignal) => boolean,
+): RemoteAsks {
+  const byMember = new Map<string, Map<number, RemoteAsk>>()
+  const byLife = new Map<Life, Set<RemoteAsk>>()
+
+  function forget(member: string, slot: number): void {
+    const ask = byMember.get(member)?.get(slot)
+    if (!ask) return
+    byMember.get(member)?.delete(slot)
+    const ofLife = byLife.get(ask.life)
+    ofLife?.delete(ask)
+    if (ofLife?.size === 0) byLife.delete(ask.life)
+  }
+
+  return {
+    received(member, slot, life) {
+      const ask = { member, slot, life }
+      const ofMember = byMember.get(member) ?? new Map<number, RemoteAsk>()
+      byMember.set(member, ofMember.set(slot, ask))
+      const ofLife = byLife.get(life) ?? new Set<RemoteAsk>()
+      byLife.set(life, ofLife.add(ask))
+    },
+    answered({ member, path }) {
+      const slot = slotOfPath(path)
+      if (slot !== undefined) forget(member, slot)
+    },
+    cancelled: forget,
+    endLife(life, cause) {
+      for (const { member, slot } of [...(byLife.get(life) ?? [])]) {
+        forget(member, slot)
+        signal(member, { type: 'refused', slot, failure: 'died', cause })
+      }
+    },
+    memberLost(member) {
+      for (const slot of [...(byMember.get(member)?.keys() ?? [])]) forget(member, slot)
+      byMember.delete(member)
+    },
+  }
+}

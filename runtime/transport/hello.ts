@@ -1,0 +1,68 @@
+// The first packets of a connection: who is calling, whom, and where their session stands. Until both are
+// content, nothing else is read.
+import { decodePacket, encodePacket, ProtocolError } from '../../protocol/codec.ts'
+import { flag, type Infer, integer, optional, struct, text, union } from '../../protocol/schema.ts'
+
+const introduction = {
+  member: text,
+  incarnation: integer,
+  /** Where this member accepts connections; absent where it does not listen. */
+  url: optional(text),
+  /** Chosen by the dialling side; both sides number and acknowledge packets within it. */
+  session: integer,
+  /** The last packet of this session that has arrived here. */
+  received: integer,
+}
+
+const Introduction = struct(introduction)
+export type Introduction = Infer<typeof Introduction>
+
+const Greeting = union({
+  hello: {
+    ...introduction,
+    token: text,
+    /** Whom the caller means to reach; absent on the first call to a URL. */
+    target: optional(text),
+    /** The caller has been in this session before. */
+    isResuming: flag,
+    /** The caller wants the directory of members. */
+    isJoining: flag,
+  },
+  welcome: { ...introduction, isResumed: flag },
+  refused: { cause: text },
+})
+export type Greeting = Infer<typeof Greeting>
+export type Hello = Extract<Greeting, { type: 'hello' }>
+export type Welcome = Extract<Greeting, { type: 'welcome' }>
+
+const NOBODY = { member: '-', path: '/' } as const
+
+export function encodeGreeting(payload: Greeting): Uint8Array {
+  return encodePacket([{ target: NOBODY, lane: 'signal', trace: 0, payload }])
+}
+
+/** Throws `ProtocolError`. */
+export function decodeGreeting(packet: Uint8Array): Greeting {
+  if (packet.byteLength > GREETING_BYTES_MAX) throw new ProtocolError('a greeting this long')
+  const { envelopes } = decodePacket(packet)
+  const [envelope] = envelopes
+  if (envelopes.length !== 1 || !envelope) throw new ProtocolError('expected one greeting')
+  try {
+    return Greeting.decode(envelope.payload, 'greeting', () => {
+      throw new ProtocolError('a greeting names no actor')
+    })
+  } catch (error) {
+    throw new ProtocolError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const GREETING_BYTES_MAX = 16_384
+
+/** Takes as long for a token that is wrong in its first letter as for one that is wrong in its last. */
+export function isSameToken(expected: string, given: string): boolean {
+  const a = new TextEncoder().encode(expected)
+  const b = new TextEncoder().encode(given)
+  let difference = a.length ^ b.length
+  for (let i = 0; i < b.length; i++) difference |= (a[i % Math.max(1, a.length)] ?? 0) ^ b[i]!
+  return difference === 0
+}
