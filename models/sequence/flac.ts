@@ -17,9 +17,9 @@ export function isFlac(bytes: Uint8Array): boolean {
 
 export async function decodeFlac(bytes: Uint8Array, name: string): Promise<Audio> {
   const { rate, bits, length } = readStreamHeader(bytes, name)
-  const { samples, count } = await decodeFirstChannel(bytes, name)
+  const { samples, count, isAsDeclared } = await decodeFirstChannel(bytes, { name, rate, bits })
   // The decoder passes over frames it cannot read; only the count in the header tells.
-  if (count === 0 || (length > 0 && count !== length)) {
+  if (count === 0 || !isAsDeclared || (length > 0 && count !== length)) {
     const sizes = `${count} of ${length || 'an unknown number of'} samples can be read`
     throw new AudioError('truncated', `${name}: cut short or damaged (${sizes}); copy it again`)
   }
@@ -52,17 +52,21 @@ function readStreamHeader(
 
 async function decodeFirstChannel(
   bytes: Uint8Array,
-  name: string,
-): Promise<{ samples: Float32Array; count: number }> {
+  declared: { readonly name: string; readonly rate: number; readonly bits: number },
+): Promise<{ samples: Float32Array; count: number; isAsDeclared: boolean }> {
   const decoder = new FLACDecoder()
   await decoder.ready
   try {
-    const { channelData, samplesDecoded } = await decoder.decodeFile(bytes)
-    const samples = channelData[0] ?? new Float32Array()
-    return { samples, count: Math.min(samples.length, samplesDecoded) }
+    const decoded = await decoder.decodeFile(bytes)
+    const samples = decoded.channelData[0] ?? new Float32Array()
+    return {
+      samples,
+      count: Math.min(samples.length, decoded.samplesDecoded),
+      isAsDeclared: decoded.sampleRate === declared.rate && decoded.bitDepth === declared.bits,
+    }
   } catch (cause) {
     const remedy = 'copy it again or convert it to .wav'
-    throw new AudioError('truncated', `${name}: damaged FLAC data; ${remedy}`, { cause })
+    throw new AudioError('truncated', `${declared.name}: damaged FLAC data; ${remedy}`, { cause })
   } finally {
     decoder.free()
   }

@@ -97,7 +97,7 @@ export function createMembership(world: MembershipWorld): Membership {
     if (peers.get(peer.member) === peer) peers.delete(peer.member)
     joining.get(peer.member)?.reject(new TransportError(`cannot join ${peer.member}: ${cause}`))
     joining.delete(peer.member)
-    announce(directory.lose({ ...lifeOf(peer), cause }, peer.isClient))
+    if (!isStopped) announce(directory.lose({ ...lifeOf(peer), cause }, peer.isClient))
     world.memberLost(peer.member, cause)
   }
 

@@ -28,7 +28,7 @@ const Greeting = union({
     /** The caller wants the directory of members. */
     isJoining: flag,
   },
-  welcome: { ...introduction, isResumed: flag },
+  welcome: introduction,
   refused: { cause: text },
 })
 export type Greeting = Infer<typeof Greeting>

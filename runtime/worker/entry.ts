@@ -1,8 +1,8 @@
 // What a worker process runs: it reads its assignment, joins the cluster, starts its actors and says
 // ready. It never outlives its parent, and a crash that its actors' policies do not cover ends it.
 import process from 'node:process'
-import { isRef } from '../../protocol/schema.ts'
 import { type ActorDefinition, type AnyDefinition, next } from '../actor.ts'
+import { describeError } from '../cell.ts'
 import type { Environment } from '../environment.ts'
 import { realEnvironment } from '../environment-real.ts'
 import { createSystem, type System } from '../system.ts'
@@ -24,8 +24,8 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
   // An interrupt goes to the whole group of processes; the parent decides what it means for us.
   process.on('SIGINT', () => {})
   let fail = (cause: string): void => endProcess('worker', cause)
-  process.on('uncaughtException', (error) => fail(describe(error)))
-  process.on('unhandledRejection', (error) => fail(describe(error)))
+  process.on('uncaughtException', (error) => fail(describeError(error)))
+  process.on('unhandledRejection', (error) => fail(describeError(error)))
   const assignment = Assignment.decode(await argument, 'assignment', () => {
     throw new TypeError('an assignment holds addresses, not refs')
   })
@@ -48,15 +48,19 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
     environment.clock.after(FLUSH_MS, () => endProcess(member, cause))
   }
   endWithControl(system, assignment.pool.member)
-  await system.listen()
-  await system.join(control)
-  for (const { kind, name, config } of assignment.actors) {
-    // A crash ends the process: the pool starts a clean one.
-    const restartLimit = { restartsMax: 0, windowMs: 1 }
-    system.spawnKind(kind, config, { name, restart: 'transient', restartLimit })
+  try {
+    await system.listen()
+    await system.join(control)
+    for (const { kind, name, config } of assignment.actors) {
+      // A crash ends the process: the pool starts a clean one.
+      const restartLimit = { restartsMax: 0, windowMs: 1 }
+      system.spawnKind(kind, config, { name, restart: 'transient', restartLimit })
+    }
+    const worker = system.spawn(workerActor, system, { name: WORKER_NAME })
+    pool.tell({ type: 'ready', incarnation, worker })
+  } catch (error) {
+    fail(describeError(error))
   }
-  const worker = system.spawn(workerActor, system, { name: WORKER_NAME })
-  pool.tell({ type: 'ready', incarnation, worker })
 }
 
 /** Takes orders from the pool. */
@@ -100,8 +104,4 @@ function endWithControl(system: System, control: string): void {
 function endProcess(member: string, cause: string): never {
   process.stderr.write(`${member}: ${cause}\n`)
   process.exit(1)
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
 }

@@ -9,7 +9,6 @@ import {
   judgeDeath,
   type RestartLimit,
   type RestartPolicy,
-  restartsWithin,
   withRestart,
 } from '../supervision.ts'
 import type { System } from '../system.ts'
@@ -30,6 +29,8 @@ export interface PoolLimits {
   readonly termMsMax: number
   /** A process whose link is lost may still be ending by itself. */
   readonly lostMsMax: number
+  /** A process that was ready for so long restarts without delay. */
+  readonly healthyMsMin: number
   readonly restartDelayMs: number
   readonly restartDelayMsMax: number
 }
@@ -39,6 +40,7 @@ export const poolLimits: PoolLimits = {
   drainMsMax: 5_000,
   termMsMax: 2_000,
   lostMsMax: 100,
+  healthyMsMin: 1_000,
   restartDelayMs: 100,
   restartDelayMsMax: 10_000,
 }
@@ -186,11 +188,15 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
   /** Why it is about to exit, where that is known better than by its exit. */
   let lastWords: string | undefined
   let restarts: readonly number[] = []
+  /** Deaths in a row of processes that were not ready for long. */
+  let quickDeaths = 0
+  let readyAt = Number.POSITIVE_INFINITY
   let stopClock: () => void = () => {}
 
   async function begin(): Promise<void> {
     incarnation += 1
     lastWords = undefined
+    readyAt = Number.POSITIVE_INFINITY
     const control = await system.listen()
     // Stopped while the listener started.
     if (state === 'stopped') return
@@ -244,7 +250,8 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
         return end()
       case 'restart': {
         const backoff = { delayMs: limits.restartDelayMs, delayMsMax: limits.restartDelayMsMax }
-        const delayMs = backoffMs(restartsWithin(restarts, now, limit), backoff, random)
+        if (now - readyAt >= limits.healthyMsMin) quickDeaths = 0
+        const delayMs = backoffMs(quickDeaths++, backoff, random)
         restarts = withRestart(restarts, now, limit)
         emit({ type: 'restarting', incarnation: life + 1, delayMs })
         // The listener may have stopped this worker.
@@ -286,7 +293,8 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
       if (life !== incarnation || state !== 'starting') return
       stopClock()
       state = 'ready'
-      emit({ type: 'ready', incarnation, msSinceSpawn: clock.now() - spawnedAt })
+      readyAt = clock.now()
+      emit({ type: 'ready', incarnation, msSinceSpawn: readyAt - spawnedAt })
     },
     lost(life, cause) {
       if (life !== incarnation || !running || state === 'stopping') return

@@ -1,0 +1,102 @@
+// Forced alignment: the best path through the graph of a transcript, and priors counted from it.
+import type { Alignment, DecodingGraph } from './decoding-graph.ts'
+
+export type AlignmentRefusal = 'utterance shorter than its graph' | 'scores are not finite'
+
+export type AlignmentOutcome =
+  | { readonly aligned: true; readonly alignment: Alignment; readonly score: number }
+  | { readonly aligned: false; readonly reason: AlignmentRefusal }
+
+/**
+ * Exact Viterbi. `scores`: T x pdfs log likelihoods, scaled by `scale`. Scratch memory is kept between
+ * calls, so one aligner serves a whole corpus.
+ */
+export function viterbiAligner(): (
+  graph: DecodingGraph,
+  scores: { readonly values: Float32Array; readonly pdfs: number; readonly scale: number },
+) => AlignmentOutcome {
+  let pointers = new Int32Array(0)
+  return (graph, { values, pdfs, scale }) => {
+    const frames = values.length / pdfs
+    const { stateCount, arcOffset, arcTarget, arcPdf, arcScore, finalScore } = graph
+    if (pointers.length < frames * stateCount) pointers = new Int32Array(frames * stateCount * 2)
+    let now = new Float64Array(stateCount).fill(Number.NEGATIVE_INFINITY)
+    let later = new Float64Array(stateCount)
+    now[graph.start] = 0
+    for (let t = 0; t < frames; t++) {
+      later.fill(Number.NEGATIVE_INFINITY)
+      const row = t * pdfs
+      const base = t * stateCount
+      for (let state = 0; state < stateCount; state++) {
+        const score = now[state]!
+        if (score === Number.NEGATIVE_INFINITY) continue
+        for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
+          const target = arcTarget[arc]!
+          const reached = score + arcScore[arc]! + scale * values[row + arcPdf[arc]!]!
+          if (reached > later[target]!) {
+            later[target] = reached
+            pointers[base + target] = arc
+          }
+        }
+      }
+      ;[now, later] = [later, now]
+    }
+    return traceBack(graph, { frames, now, finalScore, pointers, values })
+  }
+}
+
+function traceBack(
+  graph: DecodingGraph,
+  end: {
+    frames: number
+    now: Float64Array
+    finalScore: Float64Array
+    pointers: Int32Array
+    values: Float32Array
+  },
+): AlignmentOutcome {
+  const { frames, now, finalScore, pointers, values } = end
+  let best = Number.NEGATIVE_INFINITY
+  let state = -1
+  for (let s = 0; s < graph.stateCount; s++) {
+    const total = now[s]! + finalScore[s]!
+    if (total > best) [best, state] = [total, s]
+  }
+  if (state < 0) {
+    const isFinite = values.every((value) => Number.isFinite(value))
+    const reason = isFinite ? 'utterance shorter than its graph' : 'scores are not finite'
+    return { aligned: false, reason }
+  }
+  const alignment = {
+    pdfs: new Int32Array(frames),
+    phones: new Int32Array(frames),
+    words: new Int32Array(frames),
+  }
+  const sources = arcSources(graph)
+  for (let t = frames - 1; t >= 0; t--) {
+    const arc = pointers[t * graph.stateCount + state]!
+    alignment.pdfs[t] = graph.arcPdf[arc]!
+    alignment.phones[t] = graph.arcPhone[arc]!
+    alignment.words[t] = graph.arcWord[arc]!
+    state = sources[arc]!
+  }
+  return { aligned: true, alignment, score: best }
+}
+
+/** The source state of every arc. */
+export function arcSources({ arcOffset, arcTarget, stateCount }: DecodingGraph): Int32Array {
+  const sources = new Int32Array(arcTarget.length)
+  for (let state = 0; state < stateCount; state++) {
+    sources.fill(state, arcOffset[state]!, arcOffset[state + 1]!)
+  }
+  return sources
+}
+
+/** Relative frequency of each pdf; one that never occurs gets a part of a frame. */
+export function pdfPriors(pdfs: Int32Array, pdfCount: number): Float64Array {
+  const counts = new Float64Array(pdfCount)
+  for (const pdf of pdfs) counts[pdf] = counts[pdf]! + 1
+  for (let pdf = 0; pdf < pdfCount; pdf++) counts[pdf] = Math.max(counts[pdf]!, 0.5)
+  const total = counts.reduce((sum, count) => sum + count, 0)
+  return counts.map((count) => count / total)
+}

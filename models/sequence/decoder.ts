@@ -1,0 +1,223 @@
+// Time-synchronous Viterbi beam search over a decoding graph: the best words, or a lattice of all paths
+// near the best. Scratch memory belongs to the decoder, so one serves a whole corpus.
+import { arcSources } from './alignment.ts'
+import type { DecodingGraph } from './decoding-graph.ts'
+import type { Lattice } from './lattice.ts'
+
+export interface DecodeOptions {
+  /** Multiplies the network's scores. */
+  readonly acousticScale: number
+  /** States further than this below the best of their frame are dropped; natural log. */
+  readonly beam: number
+}
+
+export interface LatticeOptions extends DecodeOptions {
+  /** Arcs whose best path is further than this below the best path are dropped. */
+  readonly latticeBeam: number
+}
+
+export interface DecodedWord {
+  readonly word: number
+  /** In frames; `end` is exclusive. */
+  readonly start: number
+  readonly end: number
+}
+
+export interface Decoder {
+  /** `scores`: T x pdfs. Nothing where no path reaches a final state. */
+  decode(scores: Float32Array, options: DecodeOptions): readonly DecodedWord[] | undefined
+  makeLattice(scores: Float32Array, options: LatticeOptions): Lattice | undefined
+}
+
+const NONE = Number.NEGATIVE_INFINITY
+
+export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
+  const { stateCount, arcOffset, arcTarget, arcPdf, arcScore, finalScore } = graph
+  const sources = arcSources(graph)
+  let forward = new Float64Array(0)
+  let backward = new Float64Array(0)
+  let pointers = new Int32Array(0)
+  let numbers = new Int32Array(0)
+
+  const reserve = (frames: number): void => {
+    const cells = (frames + 1) * stateCount
+    if (forward.length >= cells) return
+    forward = new Float64Array(cells)
+    backward = new Float64Array(cells)
+    pointers = new Int32Array(cells)
+    numbers = new Int32Array(cells)
+  }
+
+  /** Fills `forward` and `pointers`; the score of the best complete path. */
+  function search(
+    scores: Float32Array,
+    frames: number,
+    { acousticScale, beam }: DecodeOptions,
+  ): number {
+    reserve(frames)
+    forward.fill(NONE, 0, (frames + 1) * stateCount)
+    forward[graph.start] = 0
+    let best = 0
+    for (let t = 0; t < frames; t++) {
+      const here = t * stateCount
+      const there = here + stateCount
+      const row = t * pdfs
+      const threshold = best - beam
+      best = NONE
+      for (let state = 0; state < stateCount; state++) {
+        const score = forward[here + state]!
+        if (score < threshold || score === NONE) {
+          forward[here + state] = NONE
+          continue
+        }
+        const end = arcOffset[state + 1]!
+        for (let arc = arcOffset[state]!; arc < end; arc++) {
+          const cell = there + arcTarget[arc]!
+          const reached = score + arcScore[arc]! + acousticScale * scores[row + arcPdf[arc]!]!
+          if (reached > forward[cell]!) {
+            forward[cell] = reached
+            pointers[cell] = arc
+            if (reached > best) best = reached
+          }
+        }
+      }
+    }
+    let total = NONE
+    const last = frames * stateCount
+    for (let state = 0; state < stateCount; state++) {
+      total = Math.max(total, forward[last + state]! + finalScore[state]!)
+    }
+    return total
+  }
+
+  return {
+    decode(scores, options) {
+      const frames = scores.length / pdfs
+      const total = search(scores, frames, options)
+      if (!(total > NONE)) return undefined
+      const last = frames * stateCount
+      let state = 0
+      while (forward[last + state]! + finalScore[state]! !== total) state += 1
+      const words: DecodedWord[] = []
+      let end = frames
+      let inside = 0
+      for (let t = frames; t > 0; t--) {
+        const arc = pointers[t * stateCount + state]!
+        const word = graph.arcWord[arc]!
+        if (word !== inside) {
+          end = t
+          inside = word
+        }
+        if (graph.arcOutput[arc]) {
+          words.push({ word, start: t - 1, end })
+          // The same word may end right before it: its last frame is this one's first.
+          inside = 0
+        }
+        state = sources[arc]!
+      }
+      return words.reverse()
+    },
+    makeLattice(scores, options) {
+      const frames = scores.length / pdfs
+      const total = search(scores, frames, options)
+      if (!(total > NONE)) return undefined
+      const { acousticScale, latticeBeam } = options
+      // The slack keeps the best path whole where rounding differs between the two passes.
+      const floor = total - latticeBeam - 1e-6
+      backward.fill(NONE, 0, (frames + 1) * stateCount)
+      const last = frames * stateCount
+      for (let state = 0; state < stateCount; state++) {
+        if (forward[last + state]! + finalScore[state]! >= floor)
+          backward[last + state] = finalScore[state]!
+      }
+      let arcs = 0
+      for (let t = frames - 1; t >= 0; t--) {
+        const here = t * stateCount
+        const there = here + stateCount
+        const row = t * pdfs
+        for (let state = 0; state < stateCount; state++) {
+          const score = forward[here + state]!
+          if (score === NONE) continue
+          let best = NONE
+          const end = arcOffset[state + 1]!
+          for (let arc = arcOffset[state]!; arc < end; arc++) {
+            const later = backward[there + arcTarget[arc]!]!
+            if (later === NONE) continue
+            const reached = later + arcScore[arc]! + acousticScale * scores[row + arcPdf[arc]!]!
+            if (score + reached < floor) continue
+            arcs += 1
+            if (reached > best) best = reached
+          }
+          backward[here + state] = best
+        }
+      }
+      return collect(scores, frames, { ...options, floor, arcs })
+    },
+  }
+
+  /** The arcs on paths above the floor, in time order. `arcs` bounds their number. */
+  function collect(
+    scores: Float32Array,
+    frames: number,
+    { acousticScale, floor, arcs }: LatticeOptions & { floor: number; arcs: number },
+  ): Lattice {
+    const timeOffset = new Int32Array(frames + 2)
+    let states = 0
+    for (let t = 0; t <= frames; t++) {
+      timeOffset[t] = states
+      for (let state = 0; state < stateCount; state++) {
+        const cell = t * stateCount + state
+        if (forward[cell]! + backward[cell]! >= floor) {
+          numbers[cell] = states
+          states += 1
+        } else backward[cell] = NONE
+      }
+    }
+    timeOffset[frames + 1] = states
+    const arcStart = new Int32Array(states + 1)
+    const target = new Int32Array(arcs)
+    const graphArc = new Int32Array(arcs)
+    const acoustic = new Float64Array(arcs)
+    let at = 0
+    for (let t = 0; t < frames; t++) {
+      const here = t * stateCount
+      const there = here + stateCount
+      const row = t * pdfs
+      for (let state = 0; state < stateCount; state++) {
+        if (backward[here + state]! === NONE) continue
+        arcStart[numbers[here + state]!] = at
+        const score = forward[here + state]!
+        const end = arcOffset[state + 1]!
+        for (let arc = arcOffset[state]!; arc < end; arc++) {
+          const later = backward[there + arcTarget[arc]!]!
+          if (later === NONE) continue
+          const own = scores[row + arcPdf[arc]!]!
+          if (score + (later + arcScore[arc]! + acousticScale * own) < floor) continue
+          target[at] = numbers[there + arcTarget[arc]!]!
+          graphArc[at] = arc
+          acoustic[at] = own
+          at += 1
+        }
+      }
+    }
+    arcStart.fill(at, timeOffset[frames]!)
+    const kept = graphArc.subarray(0, at)
+    const final = new Float64Array(states).fill(NONE)
+    for (let state = 0; state < stateCount; state++) {
+      const cell = frames * stateCount + state
+      if (backward[cell]! !== NONE) final[numbers[cell]!] = finalScore[state]!
+    }
+    return {
+      frames,
+      timeOffset,
+      arcOffset: arcStart,
+      arcTarget: target.slice(0, at),
+      arcPdf: kept.map((arc) => arcPdf[arc]!),
+      arcPhone: kept.map((arc) => graph.arcPhone[arc]!),
+      arcWord: kept.map((arc) => graph.arcWord[arc]!),
+      arcGraphScore: Float64Array.from(kept, (arc) => arcScore[arc]!),
+      arcAcousticScore: acoustic.slice(0, at),
+      finalScore: final,
+    }
+  }
+}

@@ -1,0 +1,303 @@
+// Log-mel filterbanks and cepstra as Kaldi computes them with dither 0 (feature-window.cc,
+// mel-computations.cc, feature-fbank.cc, feature-mfcc.cc). Options carry Kaldi's names in camelCase and
+// Kaldi's defaults. Normalisation, deltas and splicing: feature-transforms.ts.
+import { realFourier } from './fourier.ts'
+import { filterEnergies, melFilters } from './mel-filters.ts'
+
+/** T x dims, row-major; a row is a frame. */
+export interface Features {
+  readonly rows: Float32Array
+  readonly frames: number
+  readonly dims: number
+}
+
+export interface WindowOptions {
+  /** Samples per second. */
+  readonly sampleFrequency?: number
+  readonly frameLengthMs?: number
+  readonly frameShiftMs?: number
+  readonly preemphasisCoefficient?: number
+  readonly removeDcOffset?: boolean
+  readonly windowType?: WindowType
+  readonly blackmanCoeff?: number
+  /** True: only frames that fit. False: length / shift frames, the signal reflected at its ends. */
+  readonly snipEdges?: boolean
+}
+
+export interface MelOptions {
+  readonly numMelBins?: number
+  readonly lowFreq?: number
+  /** Where not positive: relative to the Nyquist frequency. */
+  readonly highFreq?: number
+}
+
+export interface EnergyOptions {
+  readonly useEnergy?: boolean
+  /** Floor of the energy, if positive; it is applied to the logarithm. */
+  readonly energyFloor?: number
+  /** Energy before pre-emphasis and windowing, or after. */
+  readonly rawEnergy?: boolean
+}
+
+export interface FbankOptions extends WindowOptions, MelOptions, EnergyOptions {
+  readonly type: 'fbank'
+  readonly useLogFbank?: boolean
+  readonly usePower?: boolean
+}
+
+export interface MfccOptions extends WindowOptions, MelOptions, EnergyOptions {
+  readonly type: 'mfcc'
+  readonly numCeps?: number
+  readonly cepstralLifter?: number
+}
+
+export type FeatureOptions = FbankOptions | MfccOptions
+
+const commonDefaults = {
+  sampleFrequency: 16_000,
+  frameLengthMs: 25,
+  frameShiftMs: 10,
+  preemphasisCoefficient: 0.97,
+  removeDcOffset: true,
+  windowType: 'povey',
+  blackmanCoeff: 0.42,
+  snipEdges: true,
+  numMelBins: 23,
+  lowFreq: 20,
+  highFreq: 0,
+  energyFloor: 0,
+  rawEnergy: true,
+} as const
+
+export const featureDefaults = {
+  fbank: { ...commonDefaults, useEnergy: false, useLogFbank: true, usePower: true },
+  mfcc: { ...commonDefaults, useEnergy: true, numCeps: 13, cepstralLifter: 22 },
+} as const
+
+/** The options contradict each other or cannot be computed. */
+export class FeatureError extends Error {
+  override readonly name = 'FeatureError'
+}
+
+export interface FeatureExtractor {
+  readonly dims: number
+  frameCount(sampleCount: number): number
+  /** Samples in 16-bit PCM units, at the rate of the options. */
+  extract(samples: Float32Array): Features
+}
+
+/** Tables are made once; an extractor keeps scratch memory and is not shared between threads. */
+export function featureExtractor(options: FeatureOptions): FeatureExtractor {
+  const settings = completeOptions(options)
+  const framing = framesOf(settings)
+  const { lengthSamples, fourierSize } = framing
+  const filters = melFilters({ ...settings, fourierSize })
+  if (typeof filters === 'string') throw new FeatureError(filters)
+  const cutFrame = frameCutter(settings, framing)
+  const fourier = realFourier(fourierSize)
+  const window = new Float64Array(fourierSize)
+  const spectrum = new Float64Array(fourierSize / 2)
+  const energies = new Float64Array(settings.numMelBins)
+  const output = settings.type === 'mfcc' ? cepstra(settings) : filterbank(settings)
+  const usePower = settings.type === 'mfcc' || settings.usePower
+  return {
+    dims: output.dims,
+    frameCount: framing.frameCount,
+    extract(samples) {
+      const frames = framing.frameCount(samples.length)
+      const rows = new Float32Array(frames * output.dims)
+      for (let frame = 0; frame < frames; frame++) {
+        let energy = cutFrame(samples, frame, window)
+        if (!settings.rawEnergy) energy = sumOfSquares(window, lengthSamples)
+        fourier.transform(window)
+        powerSpectrum(fourier.real, fourier.imaginary, spectrum)
+        if (!usePower)
+          for (let i = 0; i < spectrum.length; i++) spectrum[i] = Math.sqrt(spectrum[i]!)
+        filterEnergies(filters, spectrum, energies)
+        output.write(energies, energy, rows, frame * output.dims)
+      }
+      return { rows, frames, dims: output.dims }
+    },
+  }
+}
+
+type Complete<T extends { type: string }> = Required<Omit<T, 'type'>> & Pick<T, 'type'>
+type Settings = Complete<FbankOptions> | Complete<MfccOptions>
+
+function completeOptions(options: FeatureOptions): Settings {
+  const settings: Settings =
+    options.type === 'mfcc'
+      ? { ...featureDefaults.mfcc, ...options }
+      : { ...featureDefaults.fbank, ...options }
+  const refuse = (what: string): never => {
+    throw new FeatureError(`${what}; correct the feature options`)
+  }
+  const { sampleFrequency, frameLengthMs, frameShiftMs, numMelBins } = settings
+  if (!(sampleFrequency * frameLengthMs >= 2000))
+    refuse(`a frame of ${frameLengthMs} ms is too short`)
+  if (!(sampleFrequency * frameShiftMs >= 1000))
+    refuse(`a shift of ${frameShiftMs} ms is too short`)
+  if (!Object.hasOwn(windows, settings.windowType))
+    refuse(`unknown windowType ${settings.windowType}`)
+  if (!(Number.isInteger(numMelBins) && numMelBins >= 3))
+    refuse(`numMelBins ${numMelBins} is not 3+`)
+  if (settings.type === 'mfcc' && !(settings.numCeps >= 1 && settings.numCeps <= numMelBins)) {
+    refuse(`numCeps ${settings.numCeps} is not within 1 to numMelBins ${numMelBins}`)
+  }
+  return settings
+}
+
+interface Framing {
+  readonly lengthSamples: number
+  readonly fourierSize: number
+  frameCount(sampleCount: number): number
+  /** First sample of a frame; may be negative, and the last beyond the end, without `snipEdges`. */
+  firstSample(frame: number): number
+}
+
+function framesOf({ sampleFrequency, frameLengthMs, frameShiftMs, snipEdges }: Settings): Framing {
+  const length = Math.trunc(sampleFrequency * 0.001 * frameLengthMs)
+  const shift = Math.trunc(sampleFrequency * 0.001 * frameShiftMs)
+  const centre = Math.trunc(shift / 2) - Math.trunc(length / 2)
+  return {
+    lengthSamples: length,
+    fourierSize: 2 ** Math.ceil(Math.log2(length)),
+    frameCount: snipEdges
+      ? (count) => (count < length ? 0 : 1 + Math.trunc((count - length) / shift))
+      : (count) => Math.trunc((count + Math.trunc(shift / 2)) / shift),
+    firstSample: (frame) => frame * shift + (snipEdges ? 0 : centre),
+  }
+}
+
+export type WindowType = keyof typeof windows
+
+/** Over the angle 2 pi i / (length - 1). Povey: like Hamming, but zero at the edges. */
+const windows = {
+  rectangular: () => 1,
+  hanning: (angle: number) => 0.5 - 0.5 * Math.cos(angle),
+  hamming: (angle: number) => 0.54 - 0.46 * Math.cos(angle),
+  povey: (angle: number) => (0.5 - 0.5 * Math.cos(angle)) ** 0.85,
+  sine: (angle: number) => Math.sin(0.5 * angle),
+  blackman: (angle: number, a: number) =>
+    a - 0.5 * Math.cos(angle) + (0.5 - a) * Math.cos(2 * angle),
+} as const
+
+/** Writes a windowed frame, padded with zeros; its result is the energy before pre-emphasis. */
+function frameCutter(
+  { removeDcOffset, preemphasisCoefficient, windowType, blackmanCoeff }: Settings,
+  { lengthSamples, firstSample }: Framing,
+): (samples: Float32Array, frame: number, window: Float64Array) => number {
+  const weights = Float64Array.from({ length: lengthSamples }, (_, i) =>
+    windows[windowType]((2 * Math.PI * i) / (lengthSamples - 1), blackmanCoeff),
+  )
+  return (samples, frame, window) => {
+    copyReflected(samples, firstSample(frame), lengthSamples, window)
+    if (removeDcOffset) {
+      let sum = 0
+      for (let i = 0; i < lengthSamples; i++) sum += window[i]!
+      const mean = sum / lengthSamples
+      for (let i = 0; i < lengthSamples; i++) window[i]! -= mean
+    }
+    const energy = sumOfSquares(window, lengthSamples)
+    // The first sample has no predecessor in the frame: Kaldi takes itself.
+    let previous = window[0]!
+    for (let i = 0; i < lengthSamples; i++) {
+      const sample = window[i]!
+      window[i] = (sample - preemphasisCoefficient * previous) * weights[i]!
+      previous = sample
+    }
+    window.fill(0, lengthSamples)
+    return energy
+  }
+}
+
+/** Beyond its ends the signal is mirrored (..., 1, 0, 0, 1, ...), as often as it takes. */
+function copyReflected(
+  samples: Float32Array,
+  start: number,
+  length: number,
+  into: Float64Array,
+): void {
+  const count = samples.length
+  if (start >= 0 && start + length <= count) {
+    for (let i = 0; i < length; i++) into[i] = samples[start + i]!
+    return
+  }
+  for (let i = 0; i < length; i++) {
+    let at = start + i
+    while (at < 0 || at >= count) at = at < 0 ? -at - 1 : 2 * count - 1 - at
+    into[i] = samples[at]!
+  }
+}
+
+function sumOfSquares(values: Float64Array, count: number): number {
+  let sum = 0
+  for (let i = 0; i < count; i++) sum += values[i]! * values[i]!
+  return sum
+}
+
+function powerSpectrum(real: Float64Array, imaginary: Float64Array, into: Float64Array): void {
+  for (let k = 0; k < into.length; k++) {
+    into[k] = real[k]! * real[k]! + imaginary[k]! * imaginary[k]!
+  }
+}
+
+/** Smallest value that a logarithm is taken of: the machine epsilon of Kaldi's float32. */
+const EPSILON = 2 ** -23
+
+interface Output {
+  readonly dims: number
+  write(energies: Float64Array, energy: number, rows: Float32Array, at: number): void
+}
+
+function filterbank(settings: Complete<FbankOptions>): Output {
+  const { numMelBins, useEnergy, useLogFbank, energyFloor } = settings
+  const first = useEnergy ? 1 : 0
+  return {
+    dims: numMelBins + first,
+    write(energies, energy, rows, at) {
+      if (useEnergy) rows[at] = logEnergy(energy, energyFloor)
+      for (let bin = 0; bin < numMelBins; bin++) {
+        const value = energies[bin]!
+        rows[at + first + bin] = useLogFbank ? Math.log(Math.max(value, EPSILON)) : value
+      }
+    },
+  }
+}
+
+function cepstra(settings: Complete<MfccOptions>): Output {
+  const { numMelBins, numCeps, useEnergy, energyFloor } = settings
+  const transform = cosineTransform(settings)
+  return {
+    dims: numCeps,
+    write(energies, energy, rows, at) {
+      for (let bin = 0; bin < numMelBins; bin++) {
+        energies[bin] = Math.log(Math.max(energies[bin]!, EPSILON))
+      }
+      for (let row = 0; row < numCeps; row++) {
+        let sum = 0
+        for (let bin = 0; bin < numMelBins; bin++) {
+          sum += transform[row * numMelBins + bin]! * energies[bin]!
+        }
+        rows[at + row] = sum
+      }
+      if (useEnergy) rows[at] = logEnergy(energy, energyFloor)
+    },
+  }
+}
+
+/** Orthonormal DCT-II, each row times its lifter 1 + Q / 2 sin(pi row / Q); numCeps x numMelBins. */
+function cosineTransform(settings: Complete<MfccOptions>): Float64Array {
+  const { numMelBins, numCeps, cepstralLifter: q } = settings
+  return Float64Array.from({ length: numCeps * numMelBins }, (_, index) => {
+    const [row, bin] = [Math.floor(index / numMelBins), index % numMelBins]
+    const scale = Math.sqrt((row === 0 ? 1 : 2) / numMelBins)
+    const lifter = q === 0 ? 1 : 1 + (q / 2) * Math.sin((Math.PI * row) / q)
+    return lifter * scale * Math.cos((Math.PI / numMelBins) * (bin + 0.5) * row)
+  })
+}
+
+function logEnergy(energy: number, floor: number): number {
+  const log = Math.log(Math.max(energy, EPSILON))
+  return floor > 0 ? Math.max(log, Math.log(floor)) : log
+}
