@@ -23,7 +23,6 @@ export interface ClusterOptions {
   /** Where the shards keep their snapshots and journals. */
   readonly folder: string
   readonly ranges: readonly { readonly offset: number; readonly length: number }[]
-  readonly trainers: number
   readonly trainerKind: string
   readonly latticeWorkers: number
   /** Everything of a trainer's configuration but who it is and whom it talks to. */

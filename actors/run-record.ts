@@ -18,6 +18,8 @@ export interface Candidate {
   readonly name: string
   /** Which model it may become in the report. */
   readonly model: 'crossEntropy' | 'control' | 'sequence'
+  /** Whose priors its scores are divided by. */
+  readonly alignments: string
   readonly development: { readonly percent: number; readonly scale: number; readonly bonus: number }
 }
 
@@ -32,4 +34,8 @@ export function loadRecord(disk: Disk, folder: string): RunRecord | undefined {
   const path = `${folder}/${NAME}`
   if (!disk.exists(path)) return undefined
   return JSON.parse(new TextDecoder().decode(disk.read(path))) as RunRecord
+}
+
+export function modelPath(out: string, name: string): string {
+  return `${out}/models/${name}.f32`
 }

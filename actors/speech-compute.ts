@@ -13,7 +13,6 @@ import {
   utteranceBatches,
 } from '../models/sequence/minibatches.ts'
 import { assert } from '../protocol/assert.ts'
-import { bytesOf } from '../protocol/tensor.ts'
 import type { Clock, Disk } from '../runtime/environment.ts'
 import type { StepRequest, StepResult } from './sequence-trainer.ts'
 import { decodingGraph } from './speech-graph.ts'
@@ -96,7 +95,11 @@ export function speechCompute(world: ComputeWorld): SpeechCompute {
       const sequences = openSequences(work, request, world)
       const utterances = sequences.batches.utterancesOf(request.sequence)
       const scores = await scoreUtterances(work, sequences, utterances, request.parameters)
-      return scores.map(({ scores }) => packed(makeLattice(sequences, scores)))
+      // An utterance without a path has no arrays; its step counts it.
+      return scores.map(({ scores }) => {
+        const lattice = makeLattice(sequences, scores)
+        return lattice ? packLattice(lattice) : {}
+      })
     },
   }
 }
@@ -137,18 +140,15 @@ async function sequencesStep(
   let [loss, rejected, nonFinite, at] = [0, 0, 0, 0]
   scored.forEach(({ scores, logPosteriors, alignment, frames }, index) => {
     const made = request.lattices?.[index]
-    const lattice = made ? unpacked(made) : makeLattice(sequences, scores)
-    if (made) rescore(lattice, scores, outputs)
-    const result = sequenceLoss(configuration.criterion, {
-      lattice,
-      alignment,
-      scores,
-      options: configuration.options,
-    })
-    rejected += result.rejectedFrames
-    if (result.finite) {
+    const lattice = made ? unpackLattice(made) : makeLattice(sequences, scores)
+    if (lattice && made) rescore(lattice, scores, outputs)
+    const { criterion, options, crossEntropyWeight } = configuration
+    const result =
+      lattice && sequenceLoss(criterion, { lattice, alignment, scores, pdfs: outputs, options })
+    if (result?.finite) {
+      rejected += result.rejectedFrames
       loss -= result.value
-      addCrossEntropy(result.outer, logPosteriors, alignment, configuration.crossEntropyWeight)
+      addCrossEntropy(result.outer, logPosteriors, alignment, crossEntropyWeight)
       outer.set(result.outer, at)
     } else nonFinite += 1
     at += frames * outputs
@@ -199,8 +199,12 @@ function gather({ store, task }: Opened, utterances: readonly number[]): Float32
   return features
 }
 
-function makeLattice({ configuration, decoder }: SequencesWork, scores: Float32Array): Lattice {
-  const { acousticScale, beam, latticeBeam } = configuration
+function makeLattice(
+  { configuration, decoder }: SequencesWork,
+  scores: Float32Array,
+): Lattice | undefined {
+  const { options, beam, latticeBeam } = configuration
+  const { acousticScale } = options
   return decoder.makeLattice(scores, { acousticScale, beam, latticeBeam })
 }
 
@@ -236,27 +240,18 @@ function openSequences(
     }),
     alignments,
     logPriors: logPriorsOf(alignments, network.outputs),
-    decoder: decoder(decodingGraph(wordBonus)),
+    decoder: decoder(decodingGraph(wordBonus), network.outputs),
   }
   return work.sequences
 }
 
 /** Natural log of the relative frequency of each pdf in an alignment. */
 export function logPriorsOf({ pdfs }: Alignment, count: number): Float32Array {
-  return Float32Array.from(pdfPriors([pdfs], count), Math.log)
+  return Float32Array.from(pdfPriors(pdfs, count), Math.log)
 }
 
 function utteranceOf(store: FeatureStore, index: number): FeatureStore['utterances'][number] {
   const utterance = store.utterances[index]
   assert(utterance !== undefined, `utterance ${index} is in the feature store`)
   return utterance
-}
-
-function packed(lattice: Lattice): Record<string, Uint8Array> {
-  const arrays = Object.entries(packLattice(lattice))
-  return Object.fromEntries(arrays.map(([name, array]) => [name, bytesOf(array)]))
-}
-
-function unpacked(arrays: Readonly<Record<string, Uint8Array>>): Lattice {
-  return unpackLattice(arrays)
 }

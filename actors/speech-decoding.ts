@@ -1,16 +1,16 @@
 // Decoding and realigning with a trained network, in a compute thread of the control process: error
 // counts of every utterance for a grid of decoding settings, and forced alignments for the next phase.
-import { viterbiAlign } from '../models/sequence/alignment.ts'
-import { decoder } from '../models/sequence/decoder.ts'
+import { viterbiAligner } from '../models/sequence/alignment.ts'
+import { type Decoder, decoder } from '../models/sequence/decoder.ts'
 import type { Alignment } from '../models/sequence/decoding-graph.ts'
-import { countErrors } from '../models/sequence/error-rate.ts'
+import { countErrors, type ErrorCounts } from '../models/sequence/error-rate.ts'
 import { type FeatureStore, openFeatureStore } from '../models/sequence/feature-store.ts'
 import { assert } from '../protocol/assert.ts'
-import { logPriorsOf, type ComputeWorld } from './speech-compute.ts'
-import { decodingGraph, transcriptGraph, wordsOf } from './speech-graph.ts'
+import { type ComputeWorld, logPriorsOf } from './speech-compute.ts'
+import { decodingGraph, pdfCount, transcriptGraph, wordNumbers } from './speech-graph.ts'
 import { type SpeechNetwork, speechNetwork } from './speech-network.ts'
 import {
-  encodeAlignments,
+  alignmentOf,
   featuresPath,
   openAlignments,
   type SetName,
@@ -28,14 +28,13 @@ export interface DecodeRequest {
   readonly from: number
   readonly to: number
   readonly parameters: Float32Array
+  /** Whose priors the acoustic scores are divided by. */
   readonly alignments: string
   readonly settings: readonly DecodingSetting[]
 }
 
-/** Per utterance, per setting: insertions, deletions, substitutions, words of the reference. */
-export type ErrorTable = Int32Array
-
-export const ERROR_COLUMNS = 4
+/** Per utterance, per setting. */
+export type ErrorTable = readonly (readonly ErrorCounts[])[]
 
 export interface AlignRequest {
   readonly from: number
@@ -48,6 +47,106 @@ export interface AlignRequest {
 export interface SpeechDecoding {
   openDecoding(task: SpeechTask): void
   decode(request: DecodeRequest): Promise<ErrorTable>
-  /** Encoded alignments of a part of the training set, and the utterances that kept their old one. */
-  align(request: AlignRequest): Promise<{ alignments: Uint8Array; refused: string[] }>
+  /** Alignments of a part of the training set, and the utterances that kept their old one. */
+  align(request: AlignRequest): Promise<{ alignments: Alignment[]; refused: string[] }>
+}
+
+/** Beyond this below the best a path does not come back: found by decoding without a beam. */
+const DECODING_BEAM = 60
+
+/** Utterances of one forward pass. */
+const BATCH_UTTERANCES = 8
+
+export function speechDecoding({ disk, clock }: ComputeWorld): SpeechDecoding {
+  let opened: { task: SpeechTask; network: SpeechNetwork } | undefined
+  const stores = new Map<SetName, FeatureStore>()
+  const decoders = new Map<number, Decoder>()
+  const align = viterbiAligner()
+
+  const whenOpened = (): { task: SpeechTask; network: SpeechNetwork } => {
+    assert(opened !== undefined, '`openDecoding` comes first')
+    return opened
+  }
+  const storeOf = (set: SetName): FeatureStore => {
+    const known = stores.get(set)
+    if (known) return known
+    const store = openFeatureStore(disk.map(featuresPath(whenOpened().task.folder, set)))
+    stores.set(set, store)
+    return store
+  }
+  const decoderOf = (bonus: number): Decoder => {
+    const made = decoders.get(bonus) ?? decoder(decodingGraph(bonus), pdfCount)
+    decoders.set(bonus, made)
+    return made
+  }
+  const alignmentsOf = (file: string): Alignment =>
+    openAlignments(disk.map(`${whenOpened().task.folder}/${file}`))
+
+  /** Calls `use` with every utterance of a part and its acoustic scores. */
+  async function forEachScored(
+    part: {
+      set: SetName
+      from: number
+      to: number
+      parameters: Float32Array
+      logPriors: Float32Array
+    },
+    use: (utterance: FeatureStore['utterances'][number], scores: Float32Array) => void,
+  ): Promise<void> {
+    const store = storeOf(part.set)
+    const { network } = whenOpened()
+    for (let at = part.from; at < part.to; at += BATCH_UTTERANCES) {
+      const batch = store.utterances.slice(at, Math.min(part.to, at + BATCH_UTTERANCES))
+      const frames = batch.flatMap(({ offset, frames }) =>
+        Array.from({ length: frames }, (_, t) => offset + t),
+      )
+      const features = new Float32Array(frames.length * (2 * store.context + 1) * store.dims)
+      store.gatherFrames(Uint32Array.from(frames), features)
+      const scores = await network.forward(part.parameters, features)
+      for (let i = 0; i < scores.length; i++) scores[i]! -= part.logPriors[i % pdfCount]!
+      let row = 0
+      for (const utterance of batch) {
+        use(utterance, scores.subarray(row * pdfCount, (row + utterance.frames) * pdfCount))
+        row += utterance.frames
+      }
+    }
+  }
+
+  return {
+    openDecoding(task) {
+      stores.clear()
+      opened = { task, network: speechNetwork(task.network, { threads: task.threads, clock }) }
+    },
+    async decode({ settings, alignments, ...part }) {
+      const logPriors = logPriorsOf(alignmentsOf(alignments), pdfCount)
+      const table: ErrorCounts[][] = []
+      await forEachScored({ ...part, logPriors }, ({ words }, scores) => {
+        const reference = wordNumbers(words)
+        table.push(
+          settings.map(({ scale, bonus }) => {
+            const options = { acousticScale: scale, beam: DECODING_BEAM }
+            const decoded = decoderOf(bonus).decode(scores, options) ?? []
+            return countErrors(
+              reference,
+              decoded.map(({ word }) => word),
+            )
+          }),
+        )
+      })
+      return table
+    },
+    async align({ alignments, scale, ...part }) {
+      const before = alignmentsOf(alignments)
+      const logPriors = logPriorsOf(before, pdfCount)
+      const made: Alignment[] = []
+      const refused: string[] = []
+      await forEachScored({ ...part, set: 'train', logPriors }, (utterance, values) => {
+        const outcome = align(transcriptGraph(utterance.words), { values, pdfs: pdfCount, scale })
+        if (!outcome.aligned) refused.push(`${utterance.id}: ${outcome.reason}`)
+        const { offset, frames } = utterance
+        made.push(outcome.aligned ? outcome.alignment : alignmentOf(before, offset, frames))
+      })
+      return { alignments: made, refused }
+    },
+  }
 }

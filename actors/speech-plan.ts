@@ -1,6 +1,7 @@
 // The plan of a speech run: its parts in order, each with what the shards, the source and the compute
 // threads need to know. A pure function of the options and the size of the corpus.
 import { optimizerSpec, parsePolicy, type Schedule } from '../models/optimizers/index.ts'
+import type { CriterionOptions } from '../models/sequence/criterion.ts'
 import type { PhaseStart } from '../protocol/training.ts'
 import type { PhaseName } from './events.ts'
 import type { CompleteOptions } from './speech-options.ts'
@@ -148,25 +149,32 @@ type SequenceRecipe = {
   readonly phase: Omit<SequencesPhase, 'alignments' | 'batchUtterances'>
 }
 
-const shared: SequenceRecipe['phase'] = {
-  criterion: 'mwe',
-  acousticScale: 0.5,
+const shared = {
   wordBonus: -12,
-  boost: 0,
   crossEntropyWeight: 0.1,
-  frameRejection: true,
-  numeratorTolerance: 'alignment',
   beam: 60,
   latticeBeam: 20,
 }
 
+const criterionOptions: CriterionOptions = {
+  acousticScale: 0.5,
+  boost: 0,
+  boostUnit: 'word',
+  oneSilenceClass: true,
+  frameRejection: true,
+  numerator: { toleranceFrames: 5 },
+}
+
 /** What each criterion was tuned to on development strings (docs/results.md). */
 export const recipes: { readonly [C in SequencesPhase['criterion']]: SequenceRecipe } = {
-  mmi: { rate: 5e-4, phase: { ...shared, criterion: 'mmi', numeratorTolerance: 5 } },
-  bmmi: { rate: 5e-4, phase: { ...shared, criterion: 'bmmi', boost: 0.3, numeratorTolerance: 5 } },
-  mpfe: { rate: 5e-4, phase: { ...shared, criterion: 'mpfe' } },
-  mwe: { rate: 5e-4, phase: shared },
-  smbr: { rate: 5e-4, phase: { ...shared, criterion: 'smbr' } },
+  mmi: { rate: 5e-4, phase: { ...shared, criterion: 'mmi', options: criterionOptions } },
+  bmmi: {
+    rate: 5e-4,
+    phase: { ...shared, criterion: 'bmmi', options: { ...criterionOptions, boost: 0.3 } },
+  },
+  mpfe: { rate: 5e-4, phase: { ...shared, criterion: 'mpfe', options: criterionOptions } },
+  mwe: { rate: 5e-4, phase: { ...shared, criterion: 'mwe', options: criterionOptions } },
+  smbr: { rate: 5e-4, phase: { ...shared, criterion: 'smbr', options: criterionOptions } },
 }
 
 /** Full, then halved at 2/5, 3/5 and 4/5 of the steps. */

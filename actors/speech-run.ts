@@ -19,11 +19,11 @@ import { type Cluster, startCluster } from './cluster.ts'
 import type { RunEvent } from './events.ts'
 import type { FinishedStep } from './example-source.ts'
 import type { Report } from './report.ts'
-import { type Candidate, loadRecord, type RunRecord, saveRecord } from './run-record.ts'
+import { type Candidate, loadRecord, modelPath, type RunRecord, saveRecord } from './run-record.ts'
 import { type Evaluator, speechEvaluator } from './speech-evaluator.ts'
 import type { CompleteOptions } from './speech-options.ts'
-import { planSpeech, type TrainingPart } from './speech-plan.ts'
-import { type PreparedCorpus, prepareCorpus } from './speech-prepare.ts'
+import { planSpeech, REALIGN_SCALE, type TrainingPart } from './speech-plan.ts'
+import { type PreparedCorpus, prepareCorpus, realign } from './speech-prepare.ts'
 import { concludeRun } from './speech-report.ts'
 import type { NetworkShape, SpeechTask } from './speech-task.ts'
 
@@ -70,6 +70,7 @@ interface UnderWay {
   readonly corpus: PreparedCorpus
   readonly cluster: Cluster
   readonly evaluator: Evaluator
+  readonly threads: readonly ComputeThread[]
   readonly halted: Promise<never>
   readonly tally: Tally
   readonly framesPlanned: number
@@ -114,7 +115,22 @@ async function runSpeech(
   const threads = Array.from({ length: world.threads }, () =>
     environment.compute.start(world.computeModule),
   )
-  const corpus = await Promise.race([prepareCorpus({ world, threads }), halt.promise])
+  const corpus = await Promise.race([
+    prepareCorpus({
+      disk,
+      threads,
+      emit,
+      folder: `${options.out}/corpus`,
+      corpora: {
+        data: options.data,
+        seed: options.seed,
+        snr: options.snr,
+        strings: options.strings,
+        ...(options.test !== undefined && { test: options.test }),
+      },
+    }),
+    halt.promise,
+  ])
   record.skipped = corpus.skipped
 
   const system = createSystem({ environment, member: 'control', token: tokenFor(environment) })
@@ -152,6 +168,7 @@ async function runSpeech(
     task,
     corpus,
     cluster,
+    threads,
     evaluator: await speechEvaluator({ threads, task, corpus }),
     halted: halt.promise,
     tally: { frames: 0, seconds: 0, computeMs: 0, trainerMs: 0, rejected: 0, nonFinite: 0 },
@@ -171,7 +188,17 @@ async function runSpeech(
     await trainPart(underWay, part, initial)
   }
   keep(underWay, { seconds: underWay.record.seconds + (clock.now() - begun) / 1000 })
-  return await concludeRun({ ...underWay, layout, network })
+  return await concludeRun({
+    world,
+    task,
+    corpus,
+    evaluator: underWay.evaluator,
+    record: underWay.record,
+    tally: underWay.tally,
+    statuses: await cluster.statuses(),
+    restarts: cluster.restarts,
+    parameters: layout.count,
+  })
 }
 
 async function trainPart(
@@ -195,7 +222,7 @@ async function trainPart(
     const epoch = Math.floor(done / part.stepsPerEpoch)
     const isEpochEnd = done % part.stepsPerEpoch === 0 && done < steps
     if (isEpochEnd && part.yields && part.yields !== 'crossEntropy') {
-      judging.push(judgeCandidate(run, part.yields, `${part.name}-${epoch}`))
+      judging.push(judgeCandidate(run, part, `${part.name}-${epoch}`))
     }
     if (done === steps) finished.resolve()
   }
@@ -217,12 +244,19 @@ async function trainPart(
   world.emit({ type: 'phase-ended', phase: part.shown, seconds })
 
   await checkNothingLost(run, part)
-  if (part.yields) judging.push(judgeCandidate(run, part.yields, part.name))
+  if (part.yields) judging.push(judgeCandidate(run, part, part.name))
   await Promise.race([Promise.all(judging), halted])
   if (part.realign) {
     const parameters = await cluster.pull('average')
-    const from = (part.configuration as { alignments: string }).alignments
-    await Promise.race([corpus.realign({ parameters, from, into: part.realign, run }), halted])
+    const { disk } = world.environment
+    const request = {
+      parameters,
+      from: part.configuration.alignments,
+      into: part.realign,
+      scale: REALIGN_SCALE,
+    }
+    const { threads } = run
+    await Promise.race([realign({ disk, threads, emit: world.emit }, corpus, request), halted])
   }
   keep(run, { finished: [...run.record.finished, part.name] })
 }
@@ -241,20 +275,19 @@ async function checkNothingLost(
   }
 }
 
-async function judgeCandidate(
-  run: UnderWay,
-  model: Candidate['model'],
-  name: string,
-): Promise<void> {
-  const { cluster, evaluator, world, task } = run
+/** Keeps the averaged parameters of this moment and judges them on development strings. */
+async function judgeCandidate(run: UnderWay, part: TrainingPart, name: string): Promise<void> {
+  const { cluster, evaluator, world } = run
+  const { yields: model, configuration } = part
+  if (!model) return
   const parameters = await cluster.pull('average')
-  const path = modelPath(world.options.out, name)
-  world.environment.disk.write(path, bytesOf(parameters))
-  const { best, errorRate } = await evaluator.tune(parameters)
+  world.environment.disk.write(modelPath(world.options.out, name), bytesOf(parameters))
+  const { alignments } = configuration
+  const { setting, errorRate } = await evaluator.tune(parameters, alignments)
   world.emit({ type: 'evaluated', model: name, set: 'development', errorRate })
-  const candidate = { name, model, development: { percent: errorRate.percent, ...best } }
+  const development = { percent: errorRate.percent, ...setting }
+  const candidate: Candidate = { name, model, alignments, development }
   keep(run, { candidates: [...run.record.candidates, candidate] })
-  assert(parameters.length > 0 && task.network.outputs > 0, 'a model was judged')
 }
 
 function loadModel(run: UnderWay, model: Candidate['model']): Float32Array {
@@ -262,10 +295,6 @@ function loadModel(run: UnderWay, model: Candidate['model']): Float32Array {
   assert(candidate !== undefined, `the plan trains ${model} before it is needed`)
   const { disk } = run.world.environment
   return alignedFloat32(disk.read(modelPath(run.world.options.out, candidate.name)))
-}
-
-export function modelPath(out: string, name: string): string {
-  return `${out}/models/${name}.f32`
 }
 
 function progressMeter(

@@ -1,7 +1,7 @@
 // What the processes of a speech run know in common: where the prepared files lie, what the network
 // looks like, and the configuration of each phase. Plain data: it crosses the wire and is kept on disk.
 import type { Alignment } from '../models/sequence/decoding-graph.ts'
-import type { Criterion } from './report.ts'
+import type { CriterionOptions, SequenceCriterion } from '../models/sequence/criterion.ts'
 
 export interface SpeechTask {
   /** Folder of the prepared files. */
@@ -30,16 +30,12 @@ export interface FramesPhase {
 export interface SequencesPhase {
   readonly alignments: string
   readonly batchUtterances: number
-  readonly criterion: Exclude<Criterion, 'ce'>
-  readonly acousticScale: number
+  readonly criterion: SequenceCriterion
+  readonly options: CriterionOptions
   /** Log probability added where the graph enters a word. */
   readonly wordBonus: number
-  readonly boost: number
   /** Weight of cross-entropy beside the criterion (F-smoothing). */
   readonly crossEntropyWeight: number
-  readonly frameRejection: boolean
-  /** 'alignment', or frames by which a numerator arc may leave its aligned word. */
-  readonly numeratorTolerance: number | 'alignment'
   readonly beam: number
   readonly latticeBeam: number
 }

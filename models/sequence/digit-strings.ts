@@ -236,7 +236,7 @@ function energyOf(samples: Float32Array, start: number, end: number): number {
   return energy
 }
 
-/** Box-Muller, both values of each pair: half the work of `random.normal()`. */
+/** Box-Muller, both values of each pair: half the work of `random.normal()`. Of an odd count the last is lost. */
 function fillNormal(samples: Float32Array, deviation: number, random: Random): void {
   for (let i = 0; i < samples.length; i += 2) {
     const radius = deviation * Math.sqrt(-2 * Math.log(1 - random.next()))

@@ -66,6 +66,8 @@ export function openRecordings(folder: string, files: CorpusFiles): RecordingFol
 /** Samples by recording id, all at one rate; in memory, for joining them takes each of them often. */
 export interface RecordingSounds {
   readonly rate: number
+  /** Those that could be loaded: strings are planned from these. */
+  readonly recordings: readonly Recording[]
   readonly samples: ReadonlyMap<string, Float32Array>
   readonly skipped: readonly Skipped[]
 }
@@ -84,7 +86,8 @@ export function loadRecordings(
       skipped.push({ name: id, reason: reasonOf(error) })
     }
   }
-  return { rate, samples, skipped }
+  const loaded = recordings.filter(({ id }) => samples.has(id))
+  return { rate, recordings: loaded, samples, skipped }
 }
 
 /** First and last index, both inclusive. */

@@ -440,7 +440,10 @@ describe('links', () => {
   })
 
   test('signals overtake the messages that wait for the link', async () => {
-    const { world, members } = await startCluster(['a', 'b'], { windowBytesMax: 5_000 })
+    const { world, members } = await startCluster(['a', 'b'], {
+      windowBytesMax: 5_000,
+      batchBytesMax: 4_000,
+    })
     const [a, b] = members
     const big = { type: 'big', tensor: tensorOf(new Float32Array(1_000)) } as const
     for (let n = 0; n < 6; n++) a.to('b').tell(big)

@@ -48,15 +48,21 @@ export function createWorld(): World {
     let near: ConnectionEvents | undefined = events
     let far: ConnectionEvents | undefined
 
+    // What was sent before an orderly close still arrives; a cut loses it.
     const close = (reason: string): void => {
       if (isClosed) return
       isClosed = true
       cuts.delete(cut)
       const ends = [near, far]
-      near = far = undefined
-      for (const end of ends) later(() => end?.closed(reason))
+      later(() => {
+        near = far = undefined
+        for (const end of ends) end?.closed(reason)
+      })
     }
-    const cut = (): void => close('cut')
+    const cut = (): void => {
+      close('cut')
+      near = far = undefined
+    }
     const end = (peer: () => ConnectionEvents | undefined): Connection => ({
       send(packet) {
         if (isClosed || !isOpen) return 'closed'

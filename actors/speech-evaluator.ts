@@ -1,0 +1,84 @@
+// Error rates of a model: decoding scale and word bonus are tuned on development strings, for every
+// model alike; the test set is decoded once with what was found.
+import {
+  errorRate,
+  type ErrorCounts,
+  errorsOf,
+  type ErrorRate,
+} from '../models/sequence/error-rate.ts'
+import { assert } from '../protocol/assert.ts'
+import { randomFor } from '../protocol/random.ts'
+import type { ComputeThread } from '../runtime/environment.ts'
+import { inParts } from './part-work.ts'
+import type { DecodingSetting, ErrorTable } from './speech-decoding.ts'
+import type { PreparedCorpus } from './speech-prepare.ts'
+import type { SetName, SpeechTask } from './speech-task.ts'
+
+export interface Evaluation {
+  readonly setting: DecodingSetting
+  readonly errorRate: ErrorRate
+  readonly utterances: readonly ErrorCounts[]
+}
+
+export interface Evaluator {
+  /** The setting with the fewest errors on development strings. */
+  tune(parameters: Float32Array, alignments: string): Promise<Evaluation>
+  test(parameters: Float32Array, alignments: string, setting: DecodingSetting): Promise<Evaluation>
+}
+
+const SCALES = [0.3, 0.5]
+const BONUSES = [-24, -20, -16, -12, -9, -6, -3, 0]
+export const decodingGrid: readonly DecodingSetting[] = SCALES.flatMap((scale) =>
+  BONUSES.map((bonus) => ({ scale, bonus })),
+)
+
+const PART_UTTERANCES = 24
+
+export async function speechEvaluator(options: {
+  readonly threads: readonly ComputeThread[]
+  readonly task: SpeechTask
+  readonly corpus: PreparedCorpus
+}): Promise<Evaluator> {
+  const { threads, task, corpus } = options
+  await Promise.all(threads.map((thread) => thread.call('openDecoding', task)))
+
+  async function decode(
+    set: SetName,
+    request: { parameters: Float32Array; alignments: string; settings: readonly DecodingSetting[] },
+  ): Promise<ErrorTable> {
+    const table: (readonly ErrorCounts[])[] = []
+    await inParts<ErrorTable>(threads, {
+      total: corpus.sizes[set],
+      partSize: PART_UTTERANCES,
+      work: (thread, part) => thread.call('decode', { set, ...part, ...request }),
+      take: (rows) => void table.push(...rows),
+    })
+    return table
+  }
+
+  function evaluate(table: ErrorTable, column: number, setting: DecodingSetting): Evaluation {
+    const utterances = table.map((row) => {
+      const counts = row[column]
+      assert(counts !== undefined, 'a column per setting')
+      return counts
+    })
+    return { setting, utterances, errorRate: errorRate(utterances, randomFor('bootstrap')) }
+  }
+
+  return {
+    async tune(parameters, alignments) {
+      const table = await decode('development', { parameters, alignments, settings: decodingGrid })
+      const errors = decodingGrid.map((_, column) =>
+        table.reduce((sum, row) => sum + (row[column] ? errorsOf(row[column]) : 0), 0),
+      )
+      const column = errors.indexOf(Math.min(...errors))
+      const setting = decodingGrid[column]
+      assert(setting !== undefined, 'the grid has settings')
+      return evaluate(table, column, setting)
+    },
+    async test(parameters, alignments, setting) {
+      const table = await decode('test', { parameters, alignments, settings: [setting] })
+      return evaluate(table, 0, setting)
+    },
+  }
+}

@@ -1,0 +1,150 @@
+// The end of a speech run: the models that development strings chose, judged once on the test set, and
+// everything the run counted.
+import type { ErrorRate } from '../models/sequence/error-rate.ts'
+import { pairedBootstrap } from '../models/sequence/error-rate.ts'
+import { assert } from '../protocol/assert.ts'
+import { randomFor } from '../protocol/random.ts'
+import { alignedFloat32 } from '../protocol/tensor.ts'
+import type { ShardStatus } from '../protocol/training.ts'
+import type { Report, Restart } from './report.ts'
+import { type Candidate, modelPath, type RunRecord } from './run-record.ts'
+import { logPriorsOf } from './speech-compute.ts'
+import type { Evaluation, Evaluator } from './speech-evaluator.ts'
+import { writeModel } from './speech-model.ts'
+import type { PreparedCorpus } from './speech-prepare.ts'
+import type { RunWorld, Tally } from './speech-run.ts'
+import { openAlignments, type SpeechTask } from './speech-task.ts'
+
+export interface RunEnd {
+  readonly world: RunWorld
+  readonly task: SpeechTask
+  readonly corpus: PreparedCorpus
+  readonly evaluator: Evaluator
+  readonly record: RunRecord
+  readonly tally: Tally
+  readonly statuses: readonly ShardStatus[]
+  readonly restarts: readonly Restart[]
+  readonly parameters: number
+}
+
+export async function concludeRun(end: RunEnd): Promise<Report> {
+  const { world, record, tally, task } = end
+  const { options, emit } = world
+  emit({ type: 'phase', phase: 'evaluate', total: end.corpus.sizes.test, unit: 'utterances' })
+  const crossEntropy = chosen(record, ['crossEntropy'])
+  // Epoch 0, the cross-entropy model, is a candidate of everything that starts from it.
+  const control = options.control ? chosen(record, ['crossEntropy', 'control']) : undefined
+  const final = chosen(record, ['crossEntropy', 'sequence'])
+  const tested = new Map<string, Evaluation>()
+  for (const candidate of [crossEntropy, control, final]) {
+    if (!candidate || tested.has(candidate.name)) continue
+    const { parameters, setting } = loadCandidate(end, candidate)
+    const evaluation = await end.evaluator.test(parameters, candidate.alignments, setting)
+    tested.set(candidate.name, evaluation)
+    const errorRate = reported(evaluation.errorRate)
+    emit({ type: 'evaluated', model: candidate.name, set: 'test', errorRate })
+  }
+  const resultOf = (candidate: Candidate): Evaluation => {
+    const evaluation = tested.get(candidate.name)
+    assert(evaluation !== undefined, 'every chosen model was tested')
+    return evaluation
+  }
+  const compare = (before: Candidate) =>
+    pairedBootstrap(resultOf(before).utterances, resultOf(final).utterances, randomFor('paired'))
+  return {
+    task: 'speech',
+    criterion: options.criterion,
+    policy: options.policy,
+    seed: options.seed,
+    parameters: end.parameters,
+    seconds: record.seconds,
+    errorRate: {
+      crossEntropy: reported(resultOf(crossEntropy).errorRate),
+      ...(control && { control: reported(resultOf(control).errorRate) }),
+      final: reported(resultOf(final).errorRate),
+    },
+    comparison: {
+      crossEntropy: compare(crossEntropy),
+      ...(control && { control: compare(control) }),
+    },
+    updates: sumUpdates(end.statuses),
+    staleness: describeStaleness(end.statuses),
+    restarts: end.restarts,
+    throughput: { framesPerSecond: tally.frames / Math.max(1e-9, tally.seconds) },
+    computeShare: tally.computeMs / Math.max(1e-9, tally.trainerMs),
+    skipped: record.skipped,
+    rejectedFrames: tally.rejected,
+    nonFinite: tally.nonFinite,
+    model: exportCandidate(end, final, task),
+  }
+}
+
+function chosen({ candidates }: RunRecord, models: readonly Candidate['model'][]): Candidate {
+  const among = candidates.filter(({ model }) => models.includes(model))
+  const best = among.reduce<Candidate | undefined>(
+    (least, one) => (least && least.development.percent <= one.development.percent ? least : one),
+    undefined,
+  )
+  assert(best !== undefined, 'the plan yields a cross-entropy model')
+  return best
+}
+
+function loadCandidate({ world }: RunEnd, { name, development }: Candidate) {
+  const bytes = world.environment.disk.read(modelPath(world.options.out, name))
+  const { scale, bonus } = development
+  const parameters = new Float32Array(new SharedArrayBuffer(bytes.byteLength))
+  parameters.set(alignedFloat32(bytes))
+  return { parameters, setting: { scale, bonus } }
+}
+
+function exportCandidate(end: RunEnd, candidate: Candidate, task: SpeechTask): string {
+  const { disk } = end.world.environment
+  const { parameters, setting } = loadCandidate(end, candidate)
+  const alignments = openAlignments(disk.read(`${task.folder}/${candidate.alignments}`))
+  return writeModel(disk, end.world.options.out, {
+    parameters,
+    card: {
+      criterion: end.world.options.criterion,
+      shape: task.network,
+      logPriors: [...logPriorsOf(alignments, task.network.outputs)],
+      decoding: setting,
+    },
+  })
+}
+
+function reported({ percent, insertions, deletions, substitutions, words, low, high }: ErrorRate) {
+  return { percent, insertions, deletions, substitutions, words, low, high }
+}
+
+function sumUpdates(statuses: readonly ShardStatus[]): Report['updates'] {
+  const sum = (of: keyof Report['updates']) =>
+    statuses.reduce((total, { updates }) => total + updates[of], 0)
+  return {
+    acknowledged: sum('acknowledged'),
+    applied: sum('applied'),
+    duplicates: sum('duplicates'),
+    refused: sum('refused'),
+  }
+}
+
+export function describeStaleness(
+  statuses: readonly Pick<ShardStatus, 'staleness'>[],
+): Report['staleness'] {
+  const length = Math.max(0, ...statuses.map(({ staleness }) => staleness.length))
+  const counts = Array.from({ length }, (_, bucket) =>
+    statuses.reduce((sum, { staleness }) => sum + (staleness[bucket] ?? 0), 0),
+  )
+  const max = Math.max(
+    0,
+    counts.findLastIndex((count) => count > 0),
+  )
+  const total = counts.reduce((sum, count) => sum + count, 0)
+  const quantile = (part: number): number => {
+    let seen = 0
+    return Math.max(
+      0,
+      counts.findIndex((count) => (seen += count) >= part * total),
+    )
+  }
+  return { p50: quantile(0.5), p99: quantile(0.99), max, histogram: counts.slice(0, max + 1) }
+}
