@@ -64,6 +64,7 @@ export function startCluster(options: ClusterOptions): Cluster {
   /** Actor -> when its death was seen: until its successor has done something useful. */
   const deaths = new Map<string, { cause: string; at: number }>()
   const workers = new Map<string, PoolWorker>()
+  let isStopping = false
 
   const source = system.spawn(exampleSource, { onFinished: finished }, { name: 'source' })
   const shards: Ref<ShardMessage>[] = options.ranges.map((range, index) => {
@@ -109,6 +110,7 @@ export function startCluster(options: ClusterOptions): Cluster {
   }
 
   function observe(name: string, event: PoolEvent): void {
+    if (isStopping) return
     switch (event.type) {
       case 'exited':
         deaths.set(name, { cause: event.cause, at: clock.now() })
@@ -216,6 +218,7 @@ export function startCluster(options: ClusterOptions): Cluster {
       if (name) workers.get(name)?.kill(fault === 'kill' ? 'SIGKILL' : 'SIGSTOP')
     },
     async stop() {
+      isStopping = true
       const all = [...workers].sort(([a], [b]) => rank(a) - rank(b)).map(([, worker]) => worker)
       await Promise.all(all.map((worker) => worker.stop()))
     },

@@ -83,6 +83,7 @@ export function startSpeechRun(world: RunWorld): SpeechRun {
   halt.promise.catch(() => {})
   const started: { system?: System; pool?: Pool; underWay?: UnderWay } = {}
   const done = runSpeech(world, halt, started).finally(async () => {
+    await started.underWay?.cluster.stop()
     await started.pool?.stop()
     started.system?.stop()
   })
