@@ -2,14 +2,21 @@
 // control plane and scripts read this one stream.
 import type { Report, ReportedErrorRate } from './report.ts'
 
-export type PhaseName = 'prepare' | 'align' | 'cross-entropy' | 'control' | 'sequence' | 'evaluate'
+export type PhaseName =
+  | 'synthesise'
+  | 'prepare'
+  | 'align'
+  | 'cross-entropy'
+  | 'control'
+  | 'sequence'
+  | 'evaluate'
 
 export type RunEvent =
   | {
       readonly type: 'phase'
       readonly phase: PhaseName
       readonly total: number
-      readonly unit: 'utterances' | 'updates'
+      readonly unit: 'utterances' | 'updates' | 'voices'
     }
   | {
       readonly type: 'progress'

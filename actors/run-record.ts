@@ -1,7 +1,7 @@
 // What a run remembers in its folder, so that `--resume` goes on where it ended: the plan's place, the
 // models kept so far, and what development strings said of them. The shards remember the rest.
 import type { Disk } from '../runtime/environment.ts'
-import type { CompleteOptions } from './speech-options.ts'
+import { type CompleteOptions, OptionError, type SpeechOptions } from './speech-options.ts'
 
 export interface RunRecord {
   readonly options: CompleteOptions
@@ -38,4 +38,12 @@ export function loadRecord(disk: Disk, folder: string): RunRecord | undefined {
 
 export function modelPath(out: string, name: string): string {
   return `${out}/models/${name}.f32`
+}
+
+/** The options of an earlier run, as they were given. */
+export function resumedOptions(disk: Disk, folder: string): SpeechOptions {
+  const record = loadRecord(disk, folder)
+  if (!record) throw new OptionError(`resume: ${folder} holds no run; name the folder of --out`)
+  const { chaos: _done, ...options } = record.options
+  return options
 }

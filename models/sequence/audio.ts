@@ -1,6 +1,7 @@
 // Sampled sound in memory, and RIFF WAVE (.wav) as the way in and out. FLAC is read by flac.ts.
-// Samples are in units of 16-bit PCM (-32768 to 32767), whatever the file held: Kaldi's convention, which
-// energy floors and logarithms of features depend on. Of several channels the first is taken, as there.
+// Samples are in units of 16-bit PCM (-32768 to 32767), whatever the file held: Kaldi's convention,
+// which energy floors and logarithms of features depend on. Of several channels the first is taken,
+// as there.
 
 export interface Audio {
   readonly samples: Float32Array
@@ -74,7 +75,9 @@ export function encodeWav(samples: Float32Array, rate: number): Uint8Array {
   return bytes
 }
 
-/** A file of float samples may hold NaN or infinities, which would spread through every statistic. */
+/**
+ * A file of float samples may hold NaN or infinities, which would spread through every statistic.
+ */
 export function finite(samples: Float32Array, name: string): Float32Array {
   for (let i = 0; i < samples.length; i++) {
     if (Number.isFinite(samples[i])) continue

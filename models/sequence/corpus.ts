@@ -1,5 +1,5 @@
-// What a corpus is: utterances with their words, and sound that is loaded when it is needed. Where files
-// come from is an argument. Sources: recordings.ts, digit-strings.ts, kaldi-directory.ts.
+// What a corpus is: utterances with their words, and sound that is loaded when it is needed. Where
+// files come from is an argument. Sources: recordings.ts, digit-strings.ts, kaldi-directory.ts.
 import { type Audio, AudioError } from './audio.ts'
 import { resample } from './resample.ts'
 
@@ -34,7 +34,9 @@ export class CorpusError extends Error {
   override readonly name = 'CorpusError'
 }
 
-/** Loads the sound of one utterance after the other, at one rate; what cannot be decoded is skipped. */
+/**
+ * Loads the sound of one utterance after the other, at one rate; what cannot be decoded is skipped.
+ */
 export async function* loadUtterances(
   utterances: Iterable<Utterance>,
   { rate, skip }: { readonly rate: number; readonly skip: (skipped: Skipped) => void },

@@ -1,6 +1,7 @@
-// Connected digits made of recordings of single ones: 3 to 7 of one speaker with gaps between, before and
-// after, under noise that is half white, half babble of other speakers, at a stated signal-to-noise
-// ratio. A manifest says everything: the same manifest and recordings are the same samples.
+// Connected digits made of recordings of single ones: 3 to 7 of one speaker with gaps between,
+// before and after, under noise that is half white, half babble of other speakers, at a stated
+// signal-to-noise ratio. A manifest says everything: the same manifest and recordings are the same
+// samples.
 import { assert } from '../../protocol/assert.ts'
 import { type Random, randomFor, shuffle } from '../../protocol/random.ts'
 import type { Audio } from './audio.ts'
@@ -169,7 +170,9 @@ function powerInside(samples: Float32Array, cuts: readonly Cut[]): number {
   return energy / Math.max(1, count)
 }
 
-/** Adds noise of `signalPower` / 10^(snr / 10): each half has exactly half of it over the string. */
+/**
+ * Adds noise of `signalPower` / 10^(snr / 10): each half has exactly half of it over the string.
+ */
 function noiseMaker(
   manifest: StringManifest,
   sounds: RecordingSounds,
@@ -200,7 +203,9 @@ function noiseMaker(
   }
 }
 
-/** Other speakers, all different while there are enough; a corpus of one speaker babbles by itself. */
+/**
+ * Other speakers, all different while there are enough; a corpus of one speaker babbles by itself.
+ */
 function drawVoices(speakers: string[], speaker: string, random: Random): string[] {
   const others = speakers.filter((other) => other !== speaker)
   const drawn = shuffle(others.length > 0 ? others : speakers, random)
@@ -236,7 +241,10 @@ function energyOf(samples: Float32Array, start: number, end: number): number {
   return energy
 }
 
-/** Box-Muller, both values of each pair: half the work of `random.normal()`. Of an odd count the last is lost. */
+/**
+ * Box-Muller, both values of each pair: half the work of `random.normal()`. Of an odd count the
+ * last is lost.
+ */
 function fillNormal(samples: Float32Array, deviation: number, random: Random): void {
   for (let i = 0; i < samples.length; i += 2) {
     const radius = deviation * Math.sqrt(-2 * Math.log(1 - random.next()))

@@ -1,5 +1,6 @@
-// One file with the features of a corpus, laid out so that a memory map of it is all a trainer needs: the
-// spliced input of any frame is a contiguous slice. Written in one pass, so its index stands at the end.
+// One file with the features of a corpus, laid out so that a memory map of it is all a trainer
+// needs: the spliced input of any frame is a contiguous slice. Written in one pass, so its index
+// stands at the end.
 //
 //   'troupe features 1\n' and zeros to 64 bytes
 //   per utterance: context copies of its first row, its rows, context copies of its last (float32)
@@ -14,7 +15,9 @@ export interface StoredUtterance {
   readonly speaker: string
   readonly words: readonly string[]
   readonly frames: number
-  /** Global number of its first frame: frames of all utterances are numbered one after the other. */
+  /**
+   * Global number of its first frame: frames of all utterances are numbered one after the other.
+   */
   readonly offset: number
 }
 
@@ -116,7 +119,8 @@ export function openFeatureStore(bytes: Uint8Array, name = 'feature store'): Fea
     throw new FeatureStoreError(`${name}: rows and index disagree; make it again`)
   }
   const values = alignedFloat32(bytes.subarray(HEAD_BYTES, HEAD_BYTES + rowBytes))
-  // First value of the spliced row of each frame, as a row number: rows overlap within an utterance.
+  // First value of the spliced row of each frame, as a row number: rows overlap within an
+  // utterance.
   const firstRow = new Uint32Array(frameCount)
   utterances.forEach(({ offset, frames }, i) => {
     const padding = 2 * context * i

@@ -1,4 +1,5 @@
-// What happens to features between extraction and network: normalisation, deltas, splicing, subsampling.
+// What happens to features between extraction and network: normalisation, deltas, splicing,
+// subsampling.
 import { assert } from '../../protocol/assert.ts'
 import type { Features } from './features.ts'
 
@@ -25,7 +26,9 @@ export function addToSums(total: FeatureSums, { rows, frames, dims }: Features):
   }
 }
 
-/** Least variance that is divided by (Kaldi's ApplyCmvn): a constant dimension becomes 0, not NaN. */
+/**
+ * Least variance that is divided by (Kaldi's ApplyCmvn): a constant dimension becomes 0, not NaN.
+ */
 const VARIANCE_MIN = 1e-20
 
 /** In place: mean 0, and variance 1 unless `variance` is false. */
@@ -67,8 +70,9 @@ export function normalizeSpeakers(
 }
 
 /**
- * Appends the derivatives over time of order 1 to `order`: a regression over +-`window` frames, edge
- * frames repeated. As Kaldi's DeltaFeatures: the filters are convolved, not the edges repeated anew.
+ * Appends the derivatives over time of order 1 to `order`: a regression over +-`window` frames,
+ * edge frames repeated. As Kaldi's DeltaFeatures: the filters are convolved, not the edges repeated
+ * anew.
  */
 export function addDeltas(
   { rows, frames, dims }: Features,
@@ -90,7 +94,10 @@ export function addDeltas(
   return { rows: wide, frames, dims: dims * (order + 1) }
 }
 
-/** Filter of degree d: that of degree d - 1 convolved with j / (2 sum of j^2), j = -window to window. */
+/**
+ * Filter of degree d: that of degree d - 1 convolved with j / (2 sum of j^2), j = -window to
+ * window.
+ */
 function deltaFilters(order: number, window: number): Float64Array[] {
   let norm = 0
   for (let j = -window; j <= window; j++) norm += j * j

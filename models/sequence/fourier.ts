@@ -11,8 +11,8 @@ export interface RealFourier {
 }
 
 /**
- * The even and odd samples are the real and imaginary part of a complex signal of half the length, whose
- * transform then separates by symmetry (Press et al., Numerical Recipes, section 12.3).
+ * The even and odd samples are the real and imaginary part of a complex signal of half the length,
+ * whose transform then separates by symmetry (Press et al., Numerical Recipes, section 12.3).
  */
 export function realFourier(size: number): RealFourier {
   assert(size >= 2 && Number.isInteger(Math.log2(size)), 'a transform length is a power of two')
@@ -42,7 +42,9 @@ export function realFourier(size: number): RealFourier {
   }
 }
 
-/** Decimation in time, input in bit-reversed order; twiddles are those of a transform twice as long. */
+/**
+ * Decimation in time, input in bit-reversed order; twiddles are those of a transform twice as long.
+ */
 function butterflies(
   real: Float64Array,
   imaginary: Float64Array,
@@ -68,7 +70,10 @@ function butterflies(
   }
 }
 
-/** X[k] = (Z[k] + Z*[half - k]) / 2 + exp(-2 pi i k / size) (Z[k] - Z*[half - k]) / 2i, two bins at a time. */
+/**
+ * X[k] = (Z[k] + Z*[half - k]) / 2 + exp(-2 pi i k / size) (Z[k] - Z*[half - k]) / 2i, two bins at
+ * a time.
+ */
 function separate(
   real: Float64Array,
   imaginary: Float64Array,

@@ -1,5 +1,6 @@
 // Kaldi data directories: wav.scp, text, and where they exist utt2spk and segments. Each line is
-// `<key> <value>`. What does not fit together is skipped by name, for such folders are often made by hand.
+// `<key> <value>`. What does not fit together is skipped by name, for such folders are often made
+// by hand.
 import { type Audio, AudioError } from './audio.ts'
 import {
   type Corpus,
@@ -43,7 +44,8 @@ export function openKaldiDirectory(folder: string, files: CorpusFiles): Corpus {
       utterances.push({ id, speaker, words, load: async () => cut(await load(path), piece, id) })
     }
   }
-  for (const id of texts.keys()) if (!pieces.has(id)) skip(id, 'a transcript without audio')
+  const known = new Set([...pieces.keys(), ...skipped.map(({ name }) => name)])
+  for (const id of texts.keys()) if (!known.has(id)) skip(id, 'a transcript without audio')
   if (utterances.length === 0) {
     const first = skipped[0]
     const why = first ? `, first ${first.name}: ${first.reason}` : ''
@@ -103,7 +105,9 @@ function findSounds(
   return found
 }
 
-/** A folder that cannot be listed holds no file: each recording in it is skipped by its own name. */
+/**
+ * A folder that cannot be listed holds no file: each recording in it is skipped by its own name.
+ */
 function listed(files: CorpusFiles, folder: string): ReadonlySet<string> {
   try {
     return new Set(listNames(files, folder))

@@ -1,6 +1,9 @@
 // Triangular filters on the mel scale, as Kaldi's mel-computations.cc lays them out.
 
-/** Filter b weighs bins `first[b]`, `first[b] + 1`, ... with `weights[offset[b]]` to `weights[offset[b + 1] - 1]`. */
+/**
+ * Filter b weighs bins `first[b]`, `first[b] + 1`, ... with `weights[offset[b]]` to
+ * `weights[offset[b + 1] - 1]`.
+ */
 export interface MelFilters {
   readonly first: Int32Array
   readonly offset: Int32Array

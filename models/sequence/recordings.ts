@@ -1,5 +1,5 @@
-// Recordings of single digits in one folder, named `{digit}_{speaker}_{index}.wav` (the layout of the Free
-// Spoken Digit Dataset), and how they are divided into sets.
+// Recordings of single digits in one folder, named `{digit}_{speaker}_{index}.wav` (the layout of
+// the Free Spoken Digit Dataset), and how they are divided into sets.
 import { decodeWav } from './audio.ts'
 import {
   CorpusError,
@@ -63,7 +63,9 @@ export function openRecordings(folder: string, files: CorpusFiles): RecordingFol
   return { recordings: recordings.sort(byId), skipped: skipped.sort(byName) }
 }
 
-/** Samples by recording id, all at one rate; in memory, for joining them takes each of them often. */
+/**
+ * Samples by recording id, all at one rate; in memory, for joining them takes each of them often.
+ */
 export interface RecordingSounds {
   readonly rate: number
   /** Those that could be loaded: strings are planned from these. */
@@ -105,8 +107,8 @@ export function splitByIndex<Name extends string>(
 }
 
 /**
- * Holds out the last tenth of the recordings of each speaker and word, at least one where there are two:
- * a set of the same speakers whose recordings were not trained on.
+ * Holds out the last tenth of the recordings of each speaker and word, at least one where there are
+ * two: a set of the same speakers whose recordings were not trained on.
  */
 export function holdOutTenth(recordings: readonly Recording[]): {
   readonly kept: Recording[]

@@ -1,8 +1,10 @@
-// Change of sampling rate by a windowed sinc in polyphase form, with the filter's stopband at the lower
-// of the two Nyquist frequencies: what lies above it is removed, not folded back.
+// Change of sampling rate by a windowed sinc in polyphase form, with the filter's stopband at the
+// lower of the two Nyquist frequencies: what lies above it is removed, not folded back.
 import { assert } from '../../protocol/assert.ts'
 
-/** Sample i of the result lies at time i / to: no delay, and silence is assumed beyond both ends. */
+/**
+ * Sample i of the result lies at time i / to: no delay, and silence is assumed beyond both ends.
+ */
 export function resample(samples: Float32Array, from: number, to: number): Float32Array {
   assert(isRate(from) && isRate(to), 'sampling rates are positive integers')
   if (from === to) return samples
@@ -26,13 +28,16 @@ export function resample(samples: Float32Array, from: number, to: number): Float
   return resampled
 }
 
-/** Zero crossings of the sinc on each side: 96 crossings and 70 dB leave a transition of 9 % of Nyquist. */
+/**
+ * Zero crossings of the sinc on each side: 96 crossings and 70 dB leave a transition of 9 % of
+ * Nyquist.
+ */
 const CROSSINGS = 48
 const ATTENUATION_DB = 70
 
 /**
- * A Kaiser-windowed sinc (Kaiser 1974; Oppenheim and Schafer, section 7.6). `bandwidth` is the lower
- * Nyquist frequency relative to that of the input.
+ * A Kaiser-windowed sinc (Kaiser 1974; Oppenheim and Schafer, section 7.6). `bandwidth` is the
+ * lower Nyquist frequency relative to that of the input.
  */
 function lowPass(bandwidth: number): { reach: number; taps(fraction: number): Float32Array } {
   const beta = 0.1102 * (ATTENUATION_DB - 8.7)

@@ -16,7 +16,8 @@ def signal(rate, count):
     """An integer chirp with an offset and a silent part; the test computes the same formula."""
     n = np.arange(count, dtype=np.float64)
     t = n / rate
-    x = 6000 * np.sin(2 * np.pi * (200 * t + 4000 * t * t)) + 900 * np.sin(2 * np.pi * 1234.5 * t) + 150
+    x = 6000 * np.sin(2 * np.pi * (200 * t + 4000 * t * t))
+    x = x + 900 * np.sin(2 * np.pi * 1234.5 * t) + 150
     x = np.where((n >= 0.45 * count) & (n < 0.6 * count), 7.0, x)
     return np.floor(x)
 

@@ -70,6 +70,8 @@ describe('an extractor computes what Kaldi defines', () => {
         const { rows, frames } = extractor.extract(new Float32Array(800))
         expect(frames).toBeGreaterThan(0)
         expect(rows.every(Number.isFinite)).toBe(true)
+        // The floor of every logarithm is the epsilon of float32.
+        expect(rows[0]).toBeCloseTo(Math.log(2 ** -23), 4)
         expect(extractor.extract(new Float32Array(0)).frames).toBe(0)
       }
     }

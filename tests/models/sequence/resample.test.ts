@@ -27,7 +27,7 @@ const pairs: [number, number][] = [
 ]
 
 describe('resample', () => {
-  test('a tone below 90 % of both Nyquist frequencies is the same tone, images below -60 dB', () => {
+  test('a tone below 90 % of both Nyquist frequencies is kept, its images below -60 dB', () => {
     for (const [from, to] of pairs) {
       for (const share of [0.05, 0.4, 0.9]) {
         const frequency = (share * Math.min(from, to)) / 2
@@ -40,7 +40,7 @@ describe('resample', () => {
     }
   })
 
-  test('a tone above the lower Nyquist frequency is removed to below -60 dB, not folded back', () => {
+  test('a tone above the lower Nyquist frequency is not folded back above -60 dB', () => {
     for (const [from, to] of pairs.filter(([from, to]) => from > to)) {
       for (let frequency = to / 2 + 1; frequency < from / 2; frequency += (from - to) / 9) {
         const result = resample(sine(frequency, from, 0.25), from, to)

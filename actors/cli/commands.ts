@@ -1,0 +1,150 @@
+// The options of each command.
+import { optimizerNames } from '../../models/optimizers/index.ts'
+import { defaults } from '../speech-options.ts'
+import type { OptionTable } from './options.ts'
+
+const quiet = { kind: 'flag', help: 'no progress, only the result' } as const
+
+export const trainSpeechOptions: OptionTable = {
+  data: {
+    kind: 'text',
+    value: 'DIR',
+    isRequired: true,
+    help: '{digit}_{speaker}_{index}.wav recordings, or a Kaldi data directory',
+  },
+  test: {
+    kind: 'text',
+    value: 'DIR',
+    help: 'test data of the same form',
+    byDefault: 'the last tenth of --data, held out',
+  },
+  criterion: {
+    kind: 'text',
+    choices: ['ce', 'mmi', 'bmmi', 'mpfe', 'mwe', 'smbr'],
+    help: 'what sequence training optimises; ce stops before it',
+    byDefault: defaults.criterion,
+  },
+  control: { kind: 'flag', help: 'also go on with cross-entropy for as many passes, to compare' },
+  workers: {
+    kind: 'number',
+    value: 'N',
+    help: 'trainer processes',
+    byDefault: `${defaults.workers}`,
+  },
+  shards: { kind: 'number', value: 'N', help: 'parameter shards', byDefault: `${defaults.shards}` },
+  'lattice-workers': {
+    kind: 'number',
+    value: 'N',
+    help: 'processes that make lattices ahead of the trainers',
+    byDefault: '0: each trainer makes its own',
+  },
+  policy: {
+    kind: 'text',
+    value: 'NAME',
+    help: 'downpour, staleness-aware, ssp:BOUND, hard-sync or softsync:N',
+    byDefault: defaults.policy,
+  },
+  optimizer: {
+    kind: 'text',
+    choices: optimizerNames,
+    help: 'on the shards',
+    byDefault: defaults.optimizer,
+  },
+  codec: {
+    kind: 'text',
+    choices: ['float32', 'float16', 'int8'],
+    help: 'how gradients travel; the lossy ones feed their error back',
+    byDefault: defaults.codec,
+  },
+  epochs: {
+    kind: 'number',
+    value: 'N',
+    help: 'of sequence training and control',
+    byDefault: `${defaults.epochs}`,
+  },
+  'cross-entropy-epochs': {
+    kind: 'number',
+    value: 'N',
+    help: 'of cross-entropy, the first by one trainer (warm start)',
+    byDefault: `${defaults.crossEntropyEpochs}`,
+  },
+  hidden: {
+    kind: 'numbers',
+    value: 'N,N',
+    help: 'units of the hidden layers',
+    byDefault: defaults.hidden.join(','),
+  },
+  seed: {
+    kind: 'number',
+    value: 'N',
+    help: 'of strings, noise, weights and order',
+    byDefault: `${defaults.seed}`,
+  },
+  snr: {
+    kind: 'number',
+    value: 'DB',
+    help: 'signal-to-noise ratio of the strings made of recordings',
+    byDefault: `${defaults.snr}`,
+  },
+  strings: {
+    kind: 'numbers',
+    value: 'N,N,N',
+    help: 'strings made of recordings: training, development, test',
+    byDefault: defaults.strings.join(','),
+  },
+  'batch-frames': {
+    kind: 'number',
+    value: 'N',
+    help: 'frames of a cross-entropy minibatch',
+    byDefault: `${defaults.batchFrames}`,
+  },
+  'batch-utterances': {
+    kind: 'number',
+    value: 'N',
+    help: 'utterances of a sequence-training minibatch',
+    byDefault: `${defaults.batchUtterances}`,
+  },
+  chaos: {
+    kind: 'text',
+    value: 'SPEC',
+    help: "faults by progress, e.g. 'kill:trainer@30%,kill:shard@60%' (or stop:)",
+    byDefault: 'none',
+  },
+  out: { kind: 'text', value: 'DIR', help: 'folder of the run', byDefault: 'runs/speech-SEED' },
+  report: { kind: 'text', value: 'FILE', help: 'also write the report here, as JSON' },
+  resume: {
+    kind: 'text',
+    value: 'DIR',
+    help: 'go on with the run of this folder, with its options',
+  },
+  port: { kind: 'number', value: 'N', help: 'of the control process', byDefault: '0: a free one' },
+  quiet,
+}
+
+export const decodeOptions: OptionTable = {
+  model: { kind: 'text', value: 'FILE', isRequired: true, help: 'model.onnx of a run' },
+  data: {
+    kind: 'text',
+    value: 'DIR',
+    isRequired: true,
+    help: 'recordings or a Kaldi data directory',
+  },
+  ctm: { kind: 'text', value: 'FILE', help: 'write words with their times' },
+}
+
+export const demoOptions: OptionTable = {
+  seed: {
+    kind: 'number',
+    value: 'N',
+    help: 'of voices, strings, noise and weights',
+    byDefault: '1',
+  },
+  out: {
+    kind: 'text',
+    value: 'DIR',
+    help: 'folder of the run',
+    byDefault: 'the first free runs/demo-N',
+  },
+  report: { kind: 'text', value: 'FILE', help: 'also write the report here, as JSON' },
+  quiet,
+}
