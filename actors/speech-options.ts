@@ -33,6 +33,8 @@ export interface SpeechOptions {
   readonly out?: string
   readonly report?: string
   readonly resume?: boolean
+  /** Folder of a finished run whose corpus, cross-entropy model and control are used again. */
+  readonly from?: string
   /** Port of the control process; 0 picks a free one. */
   readonly port?: number
   /** Strings made from recordings: training, development, test. */
@@ -45,7 +47,7 @@ export interface SpeechOptions {
 
 export type OptimizerName = 'sgd' | 'momentum' | 'adagrad' | 'rmsprop' | 'adam'
 
-type Given = 'test' | 'report'
+type Given = 'test' | 'report' | 'from'
 export type CompleteOptions = Required<Omit<SpeechOptions, Given | 'chaos'>> &
   Pick<SpeechOptions, Given> & { readonly chaos: readonly ChaosFault[] }
 

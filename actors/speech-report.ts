@@ -44,6 +44,7 @@ export async function concludeRun(end: RunEnd): Promise<Report> {
     const errorRate = reported(evaluation.errorRate)
     emit({ type: 'evaluated', model: candidate.name, set: 'test', errorRate })
   }
+  keepTestErrors(end, { crossEntropy, control, final }, tested)
   const resultOf = (candidate: Candidate): Evaluation => {
     const evaluation = tested.get(candidate.name)
     assert(evaluation !== undefined, 'every chosen model was tested')
@@ -147,4 +148,26 @@ export function describeStaleness(
     )
   }
   return { p50: quantile(0.5), p99: quantile(0.99), max, histogram: counts.slice(0, max + 1) }
+}
+
+/** Errors per test utterance and model, `[insertions, deletions, substitutions, words]`: for pooled tests. */
+function keepTestErrors(
+  { world }: RunEnd,
+  chosen: Readonly<Record<string, Candidate | undefined>>,
+  tested: ReadonlyMap<string, Evaluation>,
+): void {
+  const errors = Object.entries(chosen).map(([name, candidate]) => {
+    const utterances = tested.get(candidate?.name ?? '')?.utterances ?? []
+    return [
+      name,
+      utterances.map(({ insertions, deletions, substitutions, words }) => [
+        insertions,
+        deletions,
+        substitutions,
+        words,
+      ]),
+    ]
+  })
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(errors)))
+  world.environment.disk.write(`${world.options.out}/test-errors.json`, json)
 }

@@ -9,6 +9,7 @@ import {
   type ComputeThread,
   createPool,
   createSystem,
+  type Disk,
   type Environment,
   type Pool,
   type System,
@@ -111,8 +112,8 @@ async function runSpeech(
   const { environment, options, emit } = world
   const { disk, clock } = environment
   const begun = clock.now()
-  const record = openRecord(world)
   disk.makeFolder(`${options.out}/models`)
+  const record = openRecord(world)
   const threads = Array.from({ length: world.threads }, () =>
     environment.compute.start(world.computeModule),
   )
@@ -121,7 +122,7 @@ async function runSpeech(
       disk,
       threads,
       emit,
-      folder: `${options.out}/corpus`,
+      folder: `${options.from ?? options.out}/corpus`,
       corpora: {
         data: options.data,
         seed: options.seed,
@@ -359,7 +360,9 @@ function openRecord({ environment, options }: RunWorld): {
     )
   }
   if (!known && options.resume) throw new RunFailedError(`${options.out} holds no run to resume`)
-  return known ?? { options, seconds: 0, finished: [], candidates: [], skipped: [] }
+  if (known) return known
+  const empty = { options, seconds: 0, finished: [], candidates: [], skipped: [] }
+  return options.from === undefined ? empty : borrowRecord(disk, options.from, empty)
 }
 
 function keep(run: UnderWay, changes: Partial<RunRecord>): void {
@@ -369,4 +372,16 @@ function keep(run: UnderWay, changes: Partial<RunRecord>): void {
 
 function tokenFor({ random }: Environment): string {
   return Array.from({ length: 4 }, () => random.below(2 ** 32).toString(16)).join('')
+}
+
+/** What a new run takes over from another: all that came before sequence training. */
+function borrowRecord(disk: Disk, from: string, empty: RunRecord): RunRecord {
+  const lender = loadRecord(disk, from)
+  if (!lender) throw new RunFailedError(`${from} holds no run to start from`)
+  const candidates = lender.candidates.filter(({ model }) => model !== 'sequence')
+  for (const { name } of candidates) {
+    disk.write(modelPath(empty.options.out, name), disk.read(modelPath(from, name)))
+  }
+  const finished = lender.finished.filter((part) => part !== 'sequence')
+  return { ...empty, candidates, finished, skipped: lender.skipped }
 }

@@ -117,6 +117,11 @@ export const trainSpeechOptions: OptionTable = {
     value: 'DIR',
     help: 'go on with the run of this folder, with its options',
   },
+  from: {
+    kind: 'text',
+    value: 'DIR',
+    help: 'start from the corpus, cross-entropy model and control of this run',
+  },
   port: { kind: 'number', value: 'N', help: 'of the control process', byDefault: '0: a free one' },
   quiet,
 }
