@@ -1,6 +1,7 @@
 // Decoding with a finished model: any folder of recordings or Kaldi directory to words and times, with
 // the error rate where there are transcripts.
 import { decodeOnnx } from '../models/onnx-file.ts'
+import { decodeWav } from '../models/sequence/audio.ts'
 import { type CorpusFiles, loadUtterances, type Skipped } from '../models/sequence/corpus.ts'
 import { decoder } from '../models/sequence/decoder.ts'
 import { compileGraph, withWordBonus } from '../models/sequence/decoding-graph.ts'
@@ -9,7 +10,6 @@ import { splice } from '../models/sequence/feature-transforms.ts'
 import { wordLoop } from '../models/sequence/grammar.ts'
 import { isKaldiDirectory, openKaldiDirectory } from '../models/sequence/kaldi-directory.ts'
 import { parseLexicon, wordsOf } from '../models/sequence/lexicon.ts'
-import { decodeWav } from '../models/sequence/audio.ts'
 import { openRecordings } from '../models/sequence/recordings.ts'
 import { threeStates } from '../models/sequence/topology.ts'
 import { openSession } from '../models/session.ts'

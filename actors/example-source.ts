@@ -1,9 +1,10 @@
 // The data cursor of a run: hands out the steps of a phase by number, each to one trainer at a time.
 // What a number means (which frames, which utterances) follows from the seed alone, so the cursor is
 // the whole data and random state: a step redone by a successor is the same step.
-import { type ActorDefinition, next, type Ref } from '../runtime/actor.ts'
+
 import { plain } from '../protocol/schema.ts'
 import { SourceMessage, type Work } from '../protocol/training.ts'
+import { type ActorDefinition, next, type Ref } from '../runtime/actor.ts'
 import { type AppliedSet, hasApplied, nothingApplied, withApplied } from './applied-set.ts'
 
 type Begin = Extract<SourceMessage, { type: 'begin' }>

@@ -1,7 +1,8 @@
 // The command line: `troupe demo`, `troupe train speech`, `troupe decode`.
-import { decodeCommand, demoCommand, trainSpeechCommand } from './cli/run.ts'
+
 import { reportFailure } from './cli/failure.ts'
 import { UsageError } from './cli/options.ts'
+import { decodeCommand, demoCommand, trainSpeechCommand } from './cli/run.ts'
 
 const USAGE = `troupe: asynchronous training of neural networks by actors that may die
 

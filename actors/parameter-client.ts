@@ -1,11 +1,12 @@
 // A trainer's side of push and pull: one vector in the trainer, many shards behind it. A shard that
 // dies is waited for; what was not acknowledged is sent again, and the shard refuses what it has.
-import type { Ask, Ref } from '../runtime/actor.ts'
-import { AskError } from '../runtime/actor.ts'
-import type { Clock } from '../runtime/environment.ts'
+
 import { assert } from '../protocol/assert.ts'
 import { alignedFloat32 } from '../protocol/tensor.ts'
 import type { EncodedGradient, Pushed, ShardMessage, Versions } from '../protocol/training.ts'
+import type { Ask, Ref } from '../runtime/actor.ts'
+import { AskError } from '../runtime/actor.ts'
+import type { Clock } from '../runtime/environment.ts'
 
 export interface ShardRange {
   readonly ref: Ref<ShardMessage>

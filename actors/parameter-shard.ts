@@ -1,7 +1,7 @@
 // A parameter shard: owns a contiguous range of the parameters, its optimizer state and an averaged
 // copy. Every push is decided, journalled, applied, then acknowledged: in this order, so what was
 // acknowledged survives SIGKILL and nothing is applied twice.
-import { type ActorDefinition, type Context, next, type Ref } from '../runtime/actor.ts'
+
 import { type Infer, struct, text, u32 } from '../protocol/schema.ts'
 import { tensorOf } from '../protocol/tensor.ts'
 import {
@@ -12,6 +12,7 @@ import {
   ShardMessage,
   type ShardStatus,
 } from '../protocol/training.ts'
+import { type ActorDefinition, type Context, next, type Ref } from '../runtime/actor.ts'
 import {
   applyPush,
   beginPhase,

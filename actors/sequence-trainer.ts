@@ -28,13 +28,7 @@ import type {
   Versions,
   Work,
 } from '../protocol/training.ts'
-import {
-  type ActorDefinition,
-  type Context,
-  next,
-  type Outcome,
-  type Ref,
-} from '../runtime/actor.ts'
+import { type ActorDefinition, type Context, next, type Outcome } from '../runtime/actor.ts'
 import type { ComputeThread } from '../runtime/environment.ts'
 import {
   type ParameterClient,

@@ -1,10 +1,10 @@
 // Error rates of a model: decoding scale and word bonus are tuned on development strings, for every
 // model alike; the test set is decoded once with what was found.
 import {
-  errorRate,
   type ErrorCounts,
-  errorsOf,
   type ErrorRate,
+  errorRate,
+  errorsOf,
 } from '../models/sequence/error-rate.ts'
 import { assert } from '../protocol/assert.ts'
 import { randomFor } from '../protocol/random.ts'

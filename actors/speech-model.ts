@@ -1,11 +1,10 @@
 // The model of a run as files that other tools open: `model.onnx` with everything a decoder needs in
 // its metadata, and `model.safetensors` with the same weights by name.
-import { acousticModel } from '../models/networks/acoustic.ts'
+import { acousticModel, acousticNetwork } from '../models/networks/acoustic.ts'
 import { encodeOnnx } from '../models/onnx-file.ts'
 import { layoutOf, viewsOf } from '../models/parameters.ts'
-import { acousticNetwork } from '../models/networks/acoustic.ts'
-import { formatLexicon } from '../models/sequence/lexicon.ts'
 import { encodeSafetensors } from '../models/safetensors.ts'
+import { formatLexicon } from '../models/sequence/lexicon.ts'
 import type { Disk } from '../runtime/environment.ts'
 import type { DecodingSetting } from './speech-decoding.ts'
 import { lexicon, phones } from './speech-graph.ts'

@@ -1,10 +1,11 @@
 // The first part of a run, seen from the control process: sets to feature files, and alignments from a
 // flat start. What is prepared stays in the run's folder; a resumed run finds it there.
-import { assert } from '../protocol/assert.ts'
+
 import { CorpusError, type Skipped } from '../models/sequence/corpus.ts'
-import { featureStoreEncoder, openFeatureStore } from '../models/sequence/feature-store.ts'
 import type { Alignment } from '../models/sequence/decoding-graph.ts'
+import { featureStoreEncoder, openFeatureStore } from '../models/sequence/feature-store.ts'
 import type { GaussianModel } from '../models/sequence/gaussian.ts'
+import { assert } from '../protocol/assert.ts'
 import type { ComputeThread, Disk } from '../runtime/environment.ts'
 import type { RunEvent } from './events.ts'
 import { inParts } from './part-work.ts'

@@ -54,7 +54,7 @@ export function graphBuilder(name: string, base?: Graph): Builder {
     values.set(value.name, value)
     return value
   }
-  const valueOf = (wanted: string): Handle => {
+  const lookUp = (wanted: string): Handle => {
     const found = values.get(wanted)
     if (!found) throw new GraphError(`${name}: no value is named ${wanted}`)
     return found
@@ -109,13 +109,13 @@ export function graphBuilder(name: string, base?: Graph): Builder {
       }
       return append(node, dtype, shape)
     },
-    value: valueOf,
+    value: lookUp,
     axesOf: (node, rank) => axesOf(node, rank, literals),
     named: (handle, output) => builder.node('Identity', [handle], { name: output }),
     build: (outputs, metadata) => ({
       name,
       inputs,
-      outputs: outputs.map(({ name: output }) => valueOf(output)),
+      outputs: outputs.map(({ name: output }) => lookUp(output)),
       initializers,
       nodes,
       ...(metadata && { metadata }),

@@ -142,7 +142,7 @@ function reshaped(x: Shape, target: readonly number[]): Shape {
   const free = resolved.indexOf(-1)
   if (free < 0) return resolved
   const symbols = x.filter((extent) => typeof extent === 'string')
-  const rest = resolved.filter((extent, axis) => axis !== free)
+  const rest = resolved.filter((_, axis) => axis !== free)
   const kept = symbols.filter((symbol) => !rest.includes(symbol))
   const product = (shape: Shape) =>
     shape.reduce<number>((all, extent) => all * (typeof extent === 'number' ? extent : 1), 1)

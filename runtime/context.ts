@@ -1,6 +1,7 @@
 // What a behavior may use during one of its lives. After that life, nothing here has an effect.
-import { assert } from '../protocol/assert.ts'
+
 import type { Ref } from '../protocol/address.ts'
+import { assert } from '../protocol/assert.ts'
 import {
   type ActorDefinition,
   type AnyDefinition,

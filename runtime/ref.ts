@@ -1,7 +1,8 @@
 // Refs and asks. An ask reserves a slot; whatever comes first (reply, death, refusal, deadline) settles
 // it, and the slot is gone.
-import { assert } from '../protocol/assert.ts'
+
 import type { Address, Ref, SendResult } from '../protocol/address.ts'
+import { assert } from '../protocol/assert.ts'
 import type { Envelope } from '../protocol/envelope.ts'
 import type { Limits } from '../protocol/limits.ts'
 import { AskError, type AskFailure, type AskOptions } from './actor.ts'

@@ -3,7 +3,7 @@ import type { Address, Ref, SendResult } from '../protocol/address.ts'
 import { formatAddress } from '../protocol/address.ts'
 import { assert } from '../protocol/assert.ts'
 import type { Envelope } from '../protocol/envelope.ts'
-import { type Limits, limits as defaultLimits } from '../protocol/limits.ts'
+import { limits as defaultLimits, type Limits } from '../protocol/limits.ts'
 import { DecodeError, type Resolve } from '../protocol/schema.ts'
 import {
   type ActorDefinition,

@@ -1,7 +1,8 @@
 // Death watch: who is told of whose end. Every watch ends in exactly one Down, whatever happens to the
 // target, its member or the link between.
-import { assert } from '../protocol/assert.ts'
+
 import type { Address, Ref } from '../protocol/address.ts'
+import { assert } from '../protocol/assert.ts'
 import type { Down, StopReason } from './actor.ts'
 import type { SystemSignal } from './signals.ts'
 

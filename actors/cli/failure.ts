@@ -1,6 +1,7 @@
 // What a person sees when a command fails: one line that says what to do, and an exit status.
-import { ChaosPlanError } from '../chaos-plan.ts'
+
 import { PolicyError } from '../../models/optimizers/index.ts'
+import { ChaosPlanError } from '../chaos-plan.ts'
 import { OptionError } from '../speech-options.ts'
 import { RunStoppedError } from '../speech-run.ts'
 import { UsageError } from './options.ts'

@@ -25,7 +25,7 @@ export function readOptions(table: OptionTable, args: readonly string[]): Option
   const values: Record<string, OptionValue> = {}
   for (const [name, text] of Object.entries(parse(table, args))) {
     const row = table[name]
-    if (row && text !== undefined) values[name] = valueOf(name, row, text)
+    if (row && text !== undefined) values[name] = readValue(name, row, text)
   }
   for (const [name, { isRequired, value }] of Object.entries(table)) {
     if (isRequired && values[name] === undefined) {
@@ -53,7 +53,7 @@ function parse(
   }
 }
 
-function valueOf(name: string, row: OptionRow, text: string | boolean): OptionValue {
+function readValue(name: string, row: OptionRow, text: string | boolean): OptionValue {
   if (typeof text === 'boolean') return text
   if (row.choices && !row.choices.includes(text)) {
     throw new UsageError(`--${name}: '${text}' is not one of ${row.choices.join(', ')}`)

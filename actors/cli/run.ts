@@ -1,11 +1,12 @@
 // The commands: options in, a run, its progress, its table and an exit status out.
+
+import { realEnvironment } from '../../runtime/index.ts'
 import { decodeFolder } from '../decode.ts'
 import { startDemo } from '../demo/demo.ts'
 import type { RunEvent } from '../events.ts'
 import { launch, type Run, speech } from '../launch.ts'
-import type { SpeechOptions } from '../speech-options.ts'
 import { resumedOptions } from '../run-record.ts'
-import { realEnvironment } from '../../runtime/index.ts'
+import type { SpeechOptions } from '../speech-options.ts'
 import { decodeOptions, demoOptions, trainSpeechOptions } from './commands.ts'
 import { formatCtm } from './ctm.ts'
 import { helpOf, type OptionValues, readOptions } from './options.ts'

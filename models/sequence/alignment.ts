@@ -63,8 +63,8 @@ function traceBack(
     if (total > best) [best, state] = [total, s]
   }
   if (state < 0) {
-    const isFinite = values.every((value) => Number.isFinite(value))
-    const reason = isFinite ? 'utterance shorter than its graph' : 'scores are not finite'
+    const allFinite = values.every((value) => Number.isFinite(value))
+    const reason = allFinite ? 'utterance shorter than its graph' : 'scores are not finite'
     return { aligned: false, reason }
   }
   const alignment = {

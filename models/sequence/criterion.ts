@@ -1,5 +1,6 @@
 // The sequence criteria and their outer derivatives, one row each: from a lattice and an alignment to
 // the loss and dLoss/dScores. Formulae as in Kaldi's lattice-functions.cc; float64 inside.
+import { assert } from '../../protocol/assert.ts'
 import type { Alignment } from './decoding-graph.ts'
 import type { Lattice } from './lattice.ts'
 import { expectedAccuracy, frameAccuracies } from './minimum-bayes-risk.ts'
@@ -13,6 +14,8 @@ export interface CriterionOptions {
   readonly boost: number
   /** What must differ for `boost`: the phone (Kaldi) or the word. */
   readonly boostUnit: 'phone' | 'word'
+  /** What a frame of hypothesised silence against another reference counts for `boost`; 0 if absent. */
+  readonly maxSilenceError?: number
   /** MPFE, sMBR: silence against silence counts as right; else silence never counts. */
   readonly oneSilenceClass: boolean
   /** MMI: a frame whose reference pdf is not in the lattice gives no derivative. */
@@ -25,6 +28,7 @@ export const criterionDefaults: CriterionOptions = {
   acousticScale: 0.1,
   boost: 0.1,
   boostUnit: 'phone',
+  maxSilenceError: 0,
   oneSilenceClass: true,
   frameRejection: true,
   numerator: 'alignment',
@@ -32,6 +36,7 @@ export const criterionDefaults: CriterionOptions = {
 
 export interface CriterionInput {
   readonly lattice: Lattice
+  /** Of as many frames; need not be a path of the lattice. */
   readonly alignment: Alignment
   readonly pdfs: number
   /** T x pdfs, as in the lattice: what the forced path is scored with. */
@@ -48,6 +53,8 @@ export interface SequenceLoss {
    * activations before or after a log-softmax alike.
    */
   readonly outer: Float64Array
+  readonly frames: number
+  /** MMI: frames without a derivative, since their reference pdf is not in the lattice. */
   readonly rejectedFrames: number
   /** False: the derivative is zero and the utterance should be counted. */
   readonly finite: boolean
@@ -65,10 +72,16 @@ const rows: { readonly [C in SequenceCriterion]: Row } = {
 
 /** A lattice without paths or with scores that are not finite gives a zero derivative. */
 export function sequenceLoss(criterion: SequenceCriterion, input: CriterionInput): SequenceLoss {
+  const { alignment, pdfs, scores } = input
+  const { frames } = input.lattice
+  assert(scores.length === frames * pdfs, 'scores cover exactly the frames of the lattice')
+  const { pdfs: targets, phones, words } = alignment
+  const isAligned = [targets, phones, words].every(({ length }) => length === frames)
+  assert(isAligned, 'the alignment covers exactly the frames of the lattice')
   const made = rows[criterion](input)
   if (made && Number.isFinite(made.value)) return { ...made, finite: true }
-  const outer = new Float64Array(input.lattice.frames * input.pdfs)
-  return { value: 0, outer, rejectedFrames: 0, finite: false }
+  const outer = new Float64Array(frames * pdfs)
+  return { value: 0, outer, frames, rejectedFrames: 0, finite: false }
 }
 
 /**
@@ -82,6 +95,7 @@ export function addCrossEntropy(
   weight: number,
 ): void {
   if (weight === 0) return
+  assert(outer.length === logPosteriors.length, 'one log posterior per derivative')
   const pdfs = logPosteriors.length / targets.length
   for (let i = 0; i < outer.length; i++) outer[i] = outer[i]! + weight * Math.exp(logPosteriors[i]!)
   for (let t = 0; t < targets.length; t++) {

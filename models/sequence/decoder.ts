@@ -1,5 +1,6 @@
 // Time-synchronous Viterbi beam search over a decoding graph: the best words, or a lattice of all paths
 // near the best. Scratch memory belongs to the decoder, so one serves a whole corpus.
+import { assert } from '../../protocol/assert.ts'
 import { arcSources } from './alignment.ts'
 import type { DecodingGraph } from './decoding-graph.ts'
 import type { Lattice } from './lattice.ts'
@@ -9,6 +10,8 @@ export interface DecodeOptions {
   readonly acousticScale: number
   /** States further than this below the best of their frame are dropped; natural log. */
   readonly beam: number
+  /** Of the states of a frame so many go on, the best ones (more where the last are equal). */
+  readonly maxActive?: number
 }
 
 export interface LatticeOptions extends DecodeOptions {
@@ -23,8 +26,19 @@ export interface DecodedWord {
   readonly end: number
 }
 
+export interface DecodedPath {
+  readonly words: readonly DecodedWord[]
+  /** Natural log: graph, scaled acoustic and final scores of the whole path. */
+  readonly score: number
+}
+
+/**
+ * `scores`: T x pdfs. Nothing comes back where no path reaches a final state within the beam, or its
+ * score is not finite. With infinite beams the search is exact and the lattice is the whole trellis.
+ */
 export interface Decoder {
-  /** `scores`: T x pdfs. Nothing where no path reaches a final state. */
+  bestPath(scores: Float32Array, options: DecodeOptions): DecodedPath | undefined
+  /** The words of the best path. */
   decode(scores: Float32Array, options: DecodeOptions): readonly DecodedWord[] | undefined
   makeLattice(scores: Float32Array, options: LatticeOptions): Lattice | undefined
 }
@@ -33,7 +47,12 @@ const NONE = Number.NEGATIVE_INFINITY
 
 export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
   const { stateCount, arcOffset, arcTarget, arcPdf, arcScore, finalScore } = graph
+  assert(
+    arcPdf.every((pdf) => pdf >= 0 && pdf < pdfs),
+    'the network has every pdf of the graph',
+  )
   const sources = arcSources(graph)
+  const active = new Float64Array(stateCount)
   let forward = new Float64Array(0)
   let backward = new Float64Array(0)
   let pointers = new Int32Array(0)
@@ -48,11 +67,16 @@ export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
     numbers = new Int32Array(cells)
   }
 
+  function framesOf(scores: Float32Array): number {
+    assert(scores.length % pdfs === 0, 'scores are whole frames')
+    return scores.length / pdfs
+  }
+
   /** Fills `forward` and `pointers`; the score of the best complete path. */
   function search(
     scores: Float32Array,
     frames: number,
-    { acousticScale, beam }: DecodeOptions,
+    { acousticScale, beam, maxActive = stateCount }: DecodeOptions,
   ): number {
     reserve(frames)
     forward.fill(NONE, 0, (frames + 1) * stateCount)
@@ -62,7 +86,7 @@ export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
       const here = t * stateCount
       const there = here + stateCount
       const row = t * pdfs
-      const threshold = best - beam
+      const threshold = Math.max(best - beam, thresholdOf(here, best - beam, maxActive))
       best = NONE
       for (let state = 0; state < stateCount; state++) {
         const score = forward[here + state]!
@@ -90,40 +114,55 @@ export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
     return total
   }
 
-  return {
-    decode(scores, options) {
-      const frames = scores.length / pdfs
-      const total = search(scores, frames, options)
-      if (!(total > NONE)) return undefined
-      const last = frames * stateCount
-      let state = 0
-      while (forward[last + state]! + finalScore[state]! !== total) state += 1
-      const words: DecodedWord[] = []
-      let end = frames
-      let inside = 0
-      for (let t = frames; t > 0; t--) {
-        const arc = pointers[t * stateCount + state]!
-        const word = graph.arcWord[arc]!
-        if (word !== inside) {
-          end = t
-          inside = word
-        }
-        if (graph.arcOutput[arc]) {
-          words.push({ word, start: t - 1, end })
-          // The same word may end right before it: its last frame is this one's first.
-          inside = 0
-        }
-        state = sources[arc]!
+  /** The score of the last of the `maxActive` best states that are above the beam. */
+  function thresholdOf(here: number, floor: number, maxActive: number): number {
+    if (maxActive >= stateCount) return NONE
+    let count = 0
+    for (let state = 0; state < stateCount; state++) {
+      const score = forward[here + state]!
+      if (score >= floor && score !== NONE) active[count++] = score
+    }
+    return count <= maxActive ? NONE : selectLargest(active, count, maxActive)
+  }
+
+  function bestPath(scores: Float32Array, options: DecodeOptions): DecodedPath | undefined {
+    const frames = framesOf(scores)
+    const total = search(scores, frames, options)
+    if (!Number.isFinite(total)) return undefined
+    const last = frames * stateCount
+    let state = 0
+    while (forward[last + state]! + finalScore[state]! !== total) state += 1
+    const words: DecodedWord[] = []
+    let end = frames
+    let inside = 0
+    for (let t = frames; t > 0; t--) {
+      const arc = pointers[t * stateCount + state]!
+      const word = graph.arcWord[arc]!
+      if (word !== inside) {
+        end = t
+        inside = word
       }
-      return words.reverse()
-    },
+      if (graph.arcOutput[arc]) {
+        words.push({ word, start: t - 1, end })
+        // The same word may end right before it: its last frame is this one's first.
+        inside = 0
+      }
+      state = sources[arc]!
+    }
+    return { words: words.reverse(), score: total }
+  }
+
+  return {
+    bestPath,
+    decode: (scores, options) => bestPath(scores, options)?.words,
     makeLattice(scores, options) {
-      const frames = scores.length / pdfs
+      const frames = framesOf(scores)
       const total = search(scores, frames, options)
-      if (!(total > NONE)) return undefined
+      if (!Number.isFinite(total)) return undefined
       const { acousticScale, latticeBeam } = options
-      // The slack keeps the best path whole where rounding differs between the two passes.
-      const floor = total - latticeBeam - 1e-6
+      // The slack keeps the best path whole where rounding differs between the two passes. Finite even
+      // without a beam, or states that no path reaches would pass it.
+      const floor = Math.max(total - latticeBeam - 1e-6, -Number.MAX_VALUE)
       backward.fill(NONE, 0, (frames + 1) * stateCount)
       const last = frames * stateCount
       for (let state = 0; state < stateCount; state++) {
@@ -215,9 +254,31 @@ export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
       arcPdf: kept.map((arc) => arcPdf[arc]!),
       arcPhone: kept.map((arc) => graph.arcPhone[arc]!),
       arcWord: kept.map((arc) => graph.arcWord[arc]!),
+      arcOutput: kept.map((arc) => graph.arcOutput[arc]!),
       arcGraphScore: Float64Array.from(kept, (arc) => arcScore[arc]!),
       arcAcousticScore: acoustic.slice(0, at),
       finalScore: final,
     }
   }
+}
+
+/** The n-th largest of the first `count` values (Hoare's selection); reorders them. */
+function selectLargest(values: Float64Array, count: number, n: number): number {
+  let [low, high] = [0, count - 1]
+  while (low < high) {
+    const pivot = values[(low + high) >> 1]!
+    let [left, right] = [low, high]
+    while (left <= right) {
+      while (values[left]! > pivot) left += 1
+      while (values[right]! < pivot) right -= 1
+      if (left > right) break
+      const kept = values[left]!
+      values[left++] = values[right]!
+      values[right--] = kept
+    }
+    if (n - 1 <= right) high = right
+    else if (n - 1 >= left) low = left
+    else break
+  }
+  return values[n - 1]!
 }

@@ -1,7 +1,7 @@
 // The decoding graph: an epsilon-free state machine whose every arc consumes one frame. Built from a
 // lexicon, a topology and a word grammar; read by alignment, decoding and lattices.
 
-import { type WordGrammar } from './grammar.ts'
+import type { WordGrammar } from './grammar.ts'
 import { type Lexicon, MissingPronunciationError, phonesOf, wordsOf } from './lexicon.ts'
 import { pdfOf, type Topology } from './topology.ts'
 

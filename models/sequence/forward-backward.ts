@@ -1,5 +1,6 @@
 // Arc posteriors of a lattice in float64: forward and backward sums in the probability domain, each
-// frame scaled so that nothing under- or overflows. Equal to the log-domain twin in the tests.
+// frame scaled so that nothing under- or overflows. The obvious sums of logs are the specification, and
+// take over where a frame's range exceeds float64.
 import type { Lattice } from './lattice.ts'
 
 export interface Posteriors {
@@ -7,15 +8,6 @@ export interface Posteriors {
   readonly logTotal: number
   /** Per arc; those of one frame sum to 1. */
   readonly arcs: Float64Array
-}
-
-/** Forward and backward variables, per state, scaled per frame; what the MBR criteria extend. */
-export interface ScaledVariables extends Posteriors {
-  readonly alpha: Float64Array
-  readonly beta: Float64Array
-  /** exp(arc score) / scale of its frame. */
-  readonly arcProbability: Float64Array
-  readonly finalProbability: Float64Array
 }
 
 /** Per-arc additions to the graph score (boosting; -Infinity removes an arc). */
@@ -29,17 +21,39 @@ export function forwardBackward(
   lattice: Lattice,
   acousticScale: number,
   bonus?: ArcBonus,
-): ScaledVariables | undefined {
+): Posteriors | undefined {
+  const scores = arcScores(lattice, acousticScale, bonus)
+  return scaledForwardBackward(lattice, scores) ?? logForwardBackward(lattice, scores)
+}
+
+export function arcScores(
+  { arcGraphScore, arcAcousticScore }: Lattice,
+  acousticScale: number,
+  bonus?: ArcBonus,
+): Float64Array {
+  const scores = new Float64Array(arcGraphScore.length)
+  for (let arc = 0; arc < scores.length; arc++) {
+    scores[arc] = arcGraphScore[arc]! + acousticScale * arcAcousticScore[arc]!
+  }
+  if (bonus) for (let arc = 0; arc < scores.length; arc++) scores[arc] = scores[arc]! + bonus[arc]!
+  return scores
+}
+
+/** Forward and backward totals must agree this far, in logs (as Kaldi's LatticeForwardBackward). */
+const TOTALS_TOLERANCE = 1e-8
+
+/** Nothing also where a path that matters was lost to underflow: then the totals disagree. */
+export function scaledForwardBackward(
+  lattice: Lattice,
+  scores: Float64Array,
+): Posteriors | undefined {
   const { frames, timeOffset, arcOffset, arcTarget, finalScore } = lattice
   const states = finalScore.length
-  const arcProbability = arcProbabilities(lattice, acousticScale, bonus)
+  const { values: p, logScale } = probabilitiesOf(lattice, scores)
   const alpha = new Float64Array(states)
   const beta = new Float64Array(states)
-  const finalProbability = finalScore.map(Math.exp)
-  let logTotal = arcProbability.logScale
-  const p = arcProbability.values
-  alpha.fill(1 / timeOffset[1]!, 0, timeOffset[1]!)
-  logTotal += Math.log(timeOffset[1]!)
+  let logTotal = logScale
+  alpha.fill(1, 0, timeOffset[1]!)
   for (let t = 0; t < frames; t++) {
     for (let state = timeOffset[t]!; state < timeOffset[t + 1]!; state++) {
       const own = alpha[state]!
@@ -55,47 +69,89 @@ export function forwardBackward(
     divide(p, scale, arcOffset[timeOffset[t]!]!, arcOffset[timeOffset[t + 1]!]!)
     logTotal += Math.log(scale)
   }
+  const last = timeOffset[frames]!
   let end = 0
-  for (let state = timeOffset[frames]!; state < states; state++) {
-    end += alpha[state]! * finalProbability[state]!
-  }
+  for (let state = last; state < states; state++)
+    end += alpha[state]! * Math.exp(finalScore[state]!)
   if (!(end > 0) || !Number.isFinite(end)) return undefined
   logTotal += Math.log(end)
-  for (let state = timeOffset[frames]!; state < states; state++) {
-    beta[state] = finalProbability[state]! / end
-  }
+  for (let state = last; state < states; state++) beta[state] = Math.exp(finalScore[state]!) / end
   const arcs = new Float64Array(p.length)
-  for (let state = timeOffset[frames]! - 1; state >= 0; state--) {
+  for (let state = last - 1; state >= 0; state--) {
+    const own = alpha[state]!
     let sum = 0
     for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
       const later = p[arc]! * beta[arcTarget[arc]!]!
-      arcs[arc] = alpha[state]! * later
+      // A state that nothing reaches may have a beta beyond float64.
+      arcs[arc] = own === 0 ? 0 : own * later
       sum += later
     }
     beta[state] = sum
   }
-  return { logTotal, arcs, alpha, beta, arcProbability: p, finalProbability }
+  const agree = Math.abs(Math.log(sumOf(beta, 0, timeOffset[1]!))) < TOTALS_TOLERANCE
+  return agree ? { logTotal, arcs } : undefined
+}
+
+/** The same as sums of logs: slower by the logarithms, and sound for scores of any range. */
+export function logForwardBackward(
+  { frames, timeOffset, arcOffset, arcTarget, finalScore }: Lattice,
+  scores: Float64Array,
+): Posteriors | undefined {
+  const states = finalScore.length
+  const last = timeOffset[frames]!
+  const alpha = new Float64Array(states).fill(Number.NEGATIVE_INFINITY)
+  const beta = finalScore.slice().fill(Number.NEGATIVE_INFINITY, 0, last)
+  alpha.fill(0, 0, timeOffset[1]!)
+  for (let state = 0; state < last; state++) {
+    for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
+      const target = arcTarget[arc]!
+      alpha[target] = addLogs(alpha[target]!, alpha[state]! + scores[arc]!)
+    }
+  }
+  for (let state = last - 1; state >= 0; state--) {
+    for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
+      beta[state] = addLogs(beta[state]!, scores[arc]! + beta[arcTarget[arc]!]!)
+    }
+  }
+  let [logTotal, backwardTotal] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  for (let state = last; state < states; state++) {
+    logTotal = addLogs(logTotal, alpha[state]! + finalScore[state]!)
+  }
+  for (let state = 0; state < timeOffset[1]!; state++) {
+    backwardTotal = addLogs(backwardTotal, beta[state]!)
+  }
+  const tolerance = TOTALS_TOLERANCE * Math.max(1, Math.abs(logTotal))
+  // Also false where a total is not finite.
+  if (!(Math.abs(logTotal - backwardTotal) < tolerance)) return undefined
+  const arcs = new Float64Array(scores.length)
+  for (let state = 0; state < last; state++) {
+    for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
+      arcs[arc] = Math.exp(alpha[state]! + scores[arc]! + beta[arcTarget[arc]!]! - logTotal)
+    }
+  }
+  return { logTotal, arcs }
+}
+
+/** log(exp(a) + exp(b)) */
+function addLogs(a: number, b: number): number {
+  const [larger, smaller] = a > b ? [a, b] : [b, a]
+  if (smaller === Number.NEGATIVE_INFINITY) return larger
+  return larger + Math.log1p(Math.exp(smaller - larger))
 }
 
 /** exp(score - largest score of its frame); `logScale` is the sum of those largest scores. */
-function arcProbabilities(
-  lattice: Lattice,
-  acousticScale: number,
-  bonus: ArcBonus,
+function probabilitiesOf(
+  { frames, timeOffset, arcOffset }: Lattice,
+  scores: Float64Array,
 ): { values: Float64Array; logScale: number } {
-  const { frames, timeOffset, arcOffset, arcGraphScore, arcAcousticScore } = lattice
-  const values = new Float64Array(arcGraphScore.length)
-  for (let arc = 0; arc < values.length; arc++) {
-    values[arc] = arcGraphScore[arc]! + acousticScale * arcAcousticScore[arc]!
-  }
-  if (bonus) for (let arc = 0; arc < values.length; arc++) values[arc] = values[arc]! + bonus[arc]!
+  const values = new Float64Array(scores.length)
   let logScale = 0
   for (let t = 0; t < frames; t++) {
     const start = arcOffset[timeOffset[t]!]!
     const end = arcOffset[timeOffset[t + 1]!]!
     let largest = Number.NEGATIVE_INFINITY
-    for (let arc = start; arc < end; arc++) largest = Math.max(largest, values[arc]!)
-    for (let arc = start; arc < end; arc++) values[arc] = Math.exp(values[arc]! - largest)
+    for (let arc = start; arc < end; arc++) largest = Math.max(largest, scores[arc]!)
+    for (let arc = start; arc < end; arc++) values[arc] = Math.exp(scores[arc]! - largest)
     logScale += largest
   }
   return { values, logScale }

@@ -47,55 +47,54 @@ function perFrame(
 /**
  * F = expected accuracy; dF/dy = scale * gamma * (accuracy of paths through the arc - F), in two passes
  * over alpha_A and beta_A, the mean accuracies before and after a state (Kaldi,
- * LatticeForwardBackwardMpeVariants).
+ * LatticeForwardBackwardMpeVariants). Its exp(alpha[s] + w - alpha[s']) is the share gamma(arc) /
+ * gamma(s') of a state's posterior, so arc posteriors are all that is needed.
  */
 export function expectedAccuracy(
   { lattice, pdfs, options }: CriterionInput,
   accuracy: FrameAccuracy,
 ): Omit<SequenceLoss, 'finite'> | undefined {
-  const variables = forwardBackward(lattice, options.acousticScale)
-  if (!variables) return undefined
-  const { alpha, beta, arcProbability: p, finalProbability, arcs } = variables
+  const posteriors = forwardBackward(lattice, options.acousticScale)
+  if (!posteriors) return undefined
+  const gamma = posteriors.arcs
   const { arcOffset, arcTarget, timeOffset, frames } = lattice
-  const states = alpha.length
-  // Sums weighted by alpha (beta); divided by it when a state is left: its mean accuracy so far.
+  const states = lattice.finalScore.length
+  const last = timeOffset[frames]!
   const before = new Float64Array(states)
+  const reached = new Float64Array(states)
+  for (let state = 0; state < last; state++) {
+    before[state] = meanOf(before[state]!, reached[state]!)
+    for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
+      const target = arcTarget[arc]!
+      before[target] = before[target]! + gamma[arc]! * (before[state]! + accuracy[arc]!)
+      reached[target] = reached[target]! + gamma[arc]!
+    }
+  }
   const after = new Float64Array(states)
-  for (let state = 0; state < timeOffset[frames]!; state++) {
-    const own = alpha[state]!
-    if (own === 0) continue
-    const mean = before[state]! / own
-    for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
-      const target = arcTarget[arc]!
-      before[target] = before[target]! + own * p[arc]! * (mean + accuracy[arc]!)
-    }
-  }
   let value = 0
-  let end = 0
-  for (let state = timeOffset[frames]!; state < states; state++) {
-    value += before[state]! * finalProbability[state]!
-    end += alpha[state]! * finalProbability[state]!
-  }
-  value /= end
-  for (let state = timeOffset[frames]! - 1; state >= 0; state--) {
-    let sum = 0
+  for (let state = last - 1; state >= 0; state--) {
+    let [sum, left] = [0, 0]
     for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
-      const target = arcTarget[arc]!
-      sum += p[arc]! * (after[target]! + beta[target]! * accuracy[arc]!)
+      sum += gamma[arc]! * (accuracy[arc]! + after[arcTarget[arc]!]!)
+      left += gamma[arc]!
     }
-    after[state] = sum
+    after[state] = meanOf(sum, left)
+    // The states of time 0 share the whole posterior.
+    if (state < timeOffset[1]!) value += sum
   }
-  const derivative = new Float64Array(arcs.length)
-  for (let state = 0; state < timeOffset[frames]!; state++) {
-    const mean = alpha[state] === 0 ? 0 : before[state]! / alpha[state]!
+  const derivative = new Float64Array(gamma.length)
+  for (let state = 0; state < last; state++) {
     for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
-      const target = arcTarget[arc]!
-      // A state that reaches no end has beta 0, and its arcs no posterior.
-      const rest = beta[target] === 0 ? 0 : after[target]! / beta[target]!
-      derivative[arc] = arcs[arc]! * (mean + accuracy[arc]! + rest - value)
+      const through = before[state]! + accuracy[arc]! + after[arcTarget[arc]!]!
+      derivative[arc] = gamma[arc]! * (through - value)
     }
   }
   const outer = new Float64Array(frames * pdfs)
   accumulate(lattice, derivative, -options.acousticScale, outer, pdfs)
-  return { value, outer, rejectedFrames: 0 }
+  return { value, outer, frames, rejectedFrames: 0 }
+}
+
+/** A dead end, or a state that nothing reaches, has no posterior; nor have its arcs. */
+function meanOf(sum: number, weight: number): number {
+  return weight === 0 ? 0 : sum / weight
 }

@@ -7,7 +7,9 @@ const REJECTION_POSTERIOR = 1e-20
 
 /**
  * F = numerator - denominator; -dF/dy = scale * (gamma_denominator - gamma_numerator). With the forced
- * path as numerator its graph score is left out: a constant of the utterance.
+ * path as numerator its graph score is left out, a constant of the utterance, so F may exceed 0. That
+ * path need not be in the lattice: where its pdf is not, nothing in the denominator limits how far the
+ * frame is pushed, which is what frame rejection is for.
  */
 export function maximumMutualInformation(
   input: CriterionInput,
@@ -40,43 +42,51 @@ export function maximumMutualInformation(
     })
   }
   for (const t of rejected) outer.fill(0, t * pdfs, (t + 1) * pdfs)
-  return { value, outer, rejectedFrames: rejected.size }
+  return { value, outer, frames: lattice.frames, rejectedFrames: rejected.size }
 }
 
-/** Boosting adds b per wrong frame to the score (Kaldi, LatticeBoost, which subtracts it from the cost). */
+/**
+ * Boosting adds b per wrong frame to the score (Kaldi, LatticeBoost, which subtracts it from the cost);
+ * -b per right frame gives the same posteriors, for it differs by the same b in every frame. A frame of
+ * hypothesised silence counts maxSilenceError: boosting silence in full asks for insertions.
+ */
 function boostOf({ lattice, alignment, options }: CriterionInput): Float64Array | undefined {
-  const { boost, boostUnit } = options
+  const { boost, boostUnit, maxSilenceError = 0 } = options
   if (boost === 0) return undefined
   const [own, reference] =
     boostUnit === 'phone'
       ? [lattice.arcPhone, alignment.phones]
       : [lattice.arcWord, alignment.words]
-  // Silence is never an error: boosting it would ask for insertions (Kaldi, max_silence_error = 0).
-  return perArc(lattice.frames, lattice, (arc, t) =>
-    own[arc] === reference[t] || own[arc] === 0 ? 0 : boost,
-  )
+  return perArc(lattice, (arc, t) => {
+    if (own[arc] === reference[t]) return 0
+    return own[arc] === 0 ? boost * maxSilenceError : boost
+  })
 }
 
+/** Removes arcs whose word is not the aligned one of a frame within the tolerance. */
 function toleranceOf({ lattice, alignment }: CriterionInput, tolerance: number): Float64Array {
   const { words } = alignment
-  const allowed = Array.from(
-    words,
-    (_, t) => new Set(words.subarray(Math.max(0, t - tolerance), t + tolerance + 1)),
-  )
-  return perArc(lattice.frames, lattice, (arc, t) =>
-    allowed[t]?.has(lattice.arcWord[arc]!) ? 0 : Number.NEGATIVE_INFINITY,
-  )
+  const larger = (a: number, b: number): number => Math.max(a, b)
+  const wordCount = 1 + lattice.arcWord.reduce(larger, words.reduce(larger, 0))
+  // Per frame and word, how many frames of the window are aligned to it; the window slides.
+  const inWindow = new Int32Array(wordCount)
+  let [first, end] = [0, 0]
+  return perArc(lattice, (arc, t) => {
+    for (; end < Math.min(words.length, t + tolerance + 1); end++) inWindow[words[end]!]! += 1
+    for (; first < t - tolerance; first++) inWindow[words[first]!]! -= 1
+    return inWindow[lattice.arcWord[arc]!] === 0 ? Number.NEGATIVE_INFINITY : 0
+  })
 }
 
+/** `score` is called frame by frame. */
 function perArc(
-  frames: number,
-  { timeOffset, arcOffset, arcTarget }: CriterionInput['lattice'],
-  valueOf: (arc: number, t: number) => number,
+  { frames, timeOffset, arcOffset, arcTarget }: CriterionInput['lattice'],
+  score: (arc: number, t: number) => number,
 ): Float64Array {
   const values = new Float64Array(arcTarget.length)
   for (let t = 0; t < frames; t++) {
     const end = arcOffset[timeOffset[t + 1]!]!
-    for (let arc = arcOffset[timeOffset[t]!]!; arc < end; arc++) values[arc] = valueOf(arc, t)
+    for (let arc = arcOffset[timeOffset[t]!]!; arc < end; arc++) values[arc] = score(arc, t)
   }
   return values
 }

@@ -1,7 +1,8 @@
 // The links of a member: whom it dials, whom it accepts, and what it knows of the others. The member that
 // others join (control) tells all of them who is there and who is gone; links then go directly.
-import { assert } from '../../protocol/assert.ts'
+
 import type { SendResult } from '../../protocol/address.ts'
+import { assert } from '../../protocol/assert.ts'
 import type { Envelope } from '../../protocol/envelope.ts'
 import type { Limits } from '../../protocol/limits.ts'
 import type { Resolve } from '../../protocol/schema.ts'
@@ -377,7 +378,11 @@ export function createMembership(world: MembershipWorld): Membership {
       queueMicrotask(() =>
         queueMicrotask(() => {
           for (const { link } of [...peers.values()]) link.end('stopped')
-          listener?.then(({ close }) => close())
+          // That it never opened was told to whoever called `listen`.
+          listener?.then(
+            ({ close }) => close(),
+            () => {},
+          )
         }),
       )
     },

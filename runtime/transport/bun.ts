@@ -5,8 +5,8 @@ import { limits } from '../../protocol/limits.ts'
 import {
   type Connection,
   type ConnectionEvents,
-  type ListenOptions,
   type Listener,
+  type ListenOptions,
   TransportError,
 } from './connection.ts'
 

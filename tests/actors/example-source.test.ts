@@ -1,12 +1,12 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { withApplied } from '../../actors/applied-set.ts'
 import {
   beginPhase,
   releaseSteps,
   type SourceState,
   takeStep,
 } from '../../actors/example-source.ts'
-import { withApplied } from '../../actors/applied-set.ts'
 
 const phase = (steps: number, below = 0, above: number[] = []) =>
   ({

@@ -10,8 +10,8 @@ import {
   gradientCodecs,
 } from '../../models/compression.ts'
 import { decodeHalf, encodeHalf } from '../../models/half.ts'
-import { byteSize, bytesOf } from '../../protocol/tensor.ts'
 import { randomFor } from '../../protocol/random.ts'
+import { byteSize, bytesOf } from '../../protocol/tensor.ts'
 
 const lossy = ['float16', 'int8'] as const
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true })

@@ -36,7 +36,7 @@ describe('two systems on loopback', () => {
     expect(await b.ask(far, { type: 'echo', text: 'hello' }, { timeoutMs: 2_000 })).toBe('hello')
     const held = b.ask(far, { type: 'hold' }, { timeoutMs: 60_000 })
     far.tell({ type: 'crash', cause: 'as told' })
-    expect(held).rejects.toThrow(/died: a\/echo: TypeError: as told/)
+    expect(await messageOf(held)).toContain('died: a/echo: TypeError: as told')
     await held.catch(() => {})
     expect(a.actors().find(({ path }) => path === '/echo')?.restarts).toBe(1)
   })
@@ -72,7 +72,7 @@ describe('two systems on loopback', () => {
 
   test('a wrong token is refused by name', async () => {
     const url = await start('a').listen()
-    expect(start('b', 'guess').join(url)).rejects.toThrow(/wrong token/)
+    expect(await messageOf(start('b', 'guess').join(url))).toContain('wrong token')
     await Bun.sleep(50)
   })
 
@@ -88,16 +88,15 @@ describe('two systems on loopback', () => {
   })
 
   test('nobody listens there: join fails, and says where', async () => {
-    expect(start('b').join('ws://127.0.0.1:1')).rejects.toThrow(/cannot join ws:\/\/127.0.0.1:1/)
-    expect(start('c').join('nonsense')).rejects.toThrow(/not a WebSocket URL/)
-    await Bun.sleep(100)
+    const [nobody, nonsense] = [start('b').join('ws://127.0.0.1:1'), start('c').join('nonsense')]
+    expect(await messageOf(nobody)).toContain('cannot join ws://127.0.0.1:1')
+    expect(await messageOf(nonsense)).toContain('not a WebSocket URL')
   })
 
   test('a port that is taken is a TransportError', async () => {
     const url = await start('a').listen()
     const port = Number(new URL(url).port)
-    expect(start('b').listen({ port })).rejects.toThrow(/choose another port/)
-    await Bun.sleep(10)
+    expect(await messageOf(start('b').listen({ port }))).toContain('choose another port')
   })
 })
 
@@ -149,7 +148,14 @@ test('a compute thread shares memory, answers in order and reports what a method
   const shared = new Float32Array(new SharedArrayBuffer(40))
   expect(await thread.call('fill', shared)).toBe(10)
   expect(shared[9]).toBe(7)
-  expect(thread.call('refuse', null)).rejects.toThrow('RangeError: not today')
-  expect(thread.call('constructor', null)).rejects.toThrow('no method constructor')
-  await Bun.sleep(10)
+  expect(await messageOf(thread.call('refuse', null))).toBe('RangeError: not today')
+  expect(await messageOf(thread.call('constructor', null))).toContain('no method constructor')
 })
+
+/** Bun's `rejects` waits without letting sockets and threads answer, so errors are taken by hand. */
+async function messageOf(promise: Promise<unknown>): Promise<string> {
+  return await promise.then(
+    () => 'no error',
+    (error: Error) => error.message,
+  )
+}

@@ -15,13 +15,13 @@ import {
   optimizerSpec,
   parseOptimizer,
   restoreState,
-  scaleByRate,
   StateError,
+  scaleByRate,
   type Transform,
   type TransformState,
 } from '../../../models/optimizers/index.ts'
-import { bytesOf } from '../../../protocol/tensor.ts'
 import { randomFor } from '../../../protocol/random.ts'
+import { bytesOf } from '../../../protocol/tensor.ts'
 import golden from '../../golden/optimizers.json'
 
 for (const [name, { spec, parameters: expected }] of Object.entries(golden.cases)) {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import {
   addCrossEntropy,
-  criterionDefaults,
   type CriterionOptions,
+  criterionDefaults,
   type SequenceCriterion,
   sequenceLoss,
 } from '../../../models/sequence/criterion.ts'
@@ -60,6 +60,33 @@ describe('golden lattice', () => {
     const boosted = loss('bmmi', golden, { boost: 0.1 })
     expect(boosted.value).toBeCloseTo(0.45 - 1.1832126402, 9)
     expect(boosted.outer[1]! / 0.5).toBeCloseTo(0.501094, 6)
+    expect(boosted.outer[0]! / 0.5).toBeCloseTo(0.498906 - 1, 6)
+  })
+
+  test('posteriors by enumeration of its eight paths, beyond the printed digits', () => {
+    const paths = enumeratePaths(golden, 0.5)
+    expect(paths.length).toBe(8)
+    const total = logSum(paths.map(({ score }) => score))
+    const value = 1.7355968823
+    const gamma = new Float64Array(9)
+    const risk = new Float64Array(9)
+    for (const { arcs, score } of paths) {
+      const probability = Math.exp(score - total)
+      const right = arcs.filter(({ pdf }, t) => pdf === golden.alignment.pdfs[t]).length
+      arcs.forEach(({ pdf }, t) => {
+        gamma[3 * t + pdf]! += probability
+        risk[3 * t + pdf]! += probability * (right - value)
+      })
+    }
+    const denominator = new Float64Array(9)
+    accumulate(golden.lattice, forwardBackward(golden.lattice, 0.5)!.arcs, 1, denominator, 3)
+    expectClose(denominator, [...gamma], 1e-12)
+    const { outer } = loss('smbr', golden)
+    expectClose(
+      outer.map((derivative) => derivative / -0.5),
+      [...risk],
+      1e-9,
+    )
   })
 })
 
@@ -70,8 +97,11 @@ function byEnumeration(
   changes: Partial<CriterionOptions>,
 ): number {
   const { alignment } = c
-  const { acousticScale, boost, boostUnit, oneSilenceClass } = options(changes)
-  const wrong = (own: number, reference: number) => (own === reference || own === 0 ? 0 : boost)
+  const { acousticScale, boost, boostUnit, maxSilenceError, oneSilenceClass } = options(changes)
+  const wrong = (own: number, reference: number): number => {
+    if (own === reference) return 0
+    return own === 0 ? boost * maxSilenceError! : boost
+  }
   if (criterion === 'mmi' || criterion === 'bmmi') {
     const paths = enumeratePaths(c, acousticScale, (arc, t) => {
       if (criterion === 'mmi') return 0
@@ -105,7 +135,7 @@ function byEnumeration(
 const variants: Partial<CriterionOptions>[] = [
   {},
   { oneSilenceClass: false, boost: 0.3, boostUnit: 'word' },
-  { acousticScale: 1.7 },
+  { acousticScale: 1.7, maxSilenceError: 0.4 },
 ]
 
 for (const criterion of criteria) {
@@ -120,44 +150,114 @@ for (const criterion of criteria) {
   })
 
   test(`${criterion}: derivative equals central differences, and sums to 0 in every frame`, () => {
-    for (let seed = 0; seed < 100; seed++) {
+    for (let seed = 0; seed < 300; seed++) {
       const c = randomCase(seed)
       const changes = variants[seed % 3]!
-      const { outer } = loss(criterion, c, changes)
-      const step = 2 ** -10
-      const moved = (cell: number, by: number): number => {
-        const scores = c.scores.slice()
-        scores[cell]! += by
-        return byEnumeration(criterion, caseOf(c, scores, c.alignment, c.pdfs), changes)
-      }
-      for (let cell = 0; cell < outer.length; cell += 3) {
-        const [up, down] = [
-          Math.fround(c.scores[cell]! + step),
-          Math.fround(c.scores[cell]! - step),
-        ]
-        const numeric = (moved(cell, step) - moved(cell, -step)) / (up - down)
-        expect(Math.abs(-outer[cell]! - numeric)).toBeLessThan(2e-6)
-      }
-      for (let t = 0; t < c.lattice.frames; t++) {
-        const row = outer.subarray(t * c.pdfs, (t + 1) * c.pdfs)
-        expect(Math.abs(row.reduce((sum, value) => sum + value, 0))).toBeLessThan(1e-12)
-      }
+      const { outer, frames } = loss(criterion, c, changes)
+      expect(frames).toBe(c.lattice.frames)
+      expectDerivative(outer, c, (moved) => byEnumeration(criterion, moved, changes))
+      expectZeroSums(outer, c.pdfs)
     }
   })
 }
 
+/** `outer` is -dF/dScores; differences of F at every fifth cell, in turn. */
+function expectDerivative(outer: Float64Array, c: Case, value: (moved: Case) => number): void {
+  const step = 1e-4
+  const moved = (cell: number, by: number): number => {
+    const scores = c.scores.slice()
+    scores[cell]! += by
+    return value(caseOf(c, scores, c.alignment, c.pdfs))
+  }
+  for (let cell = c.lattice.frames % 5; cell < outer.length; cell += 5) {
+    const numeric = (moved(cell, step) - moved(cell, -step)) / (2 * step)
+    expect(Math.abs(-outer[cell]! - numeric)).toBeLessThan(1e-7)
+  }
+}
+
+function expectZeroSums(outer: Float64Array, pdfs: number): void {
+  for (let row = 0; row < outer.length; row += pdfs) {
+    const sum = outer.subarray(row, row + pdfs).reduce((total, value) => total + value, 0)
+    expect(Math.abs(sum)).toBeLessThan(1e-12)
+  }
+}
+
 test('MMI with a numerator within a tolerance equals enumeration of the allowed paths', () => {
-  for (let seed = 0; seed < 200; seed++) {
+  let compared = 0
+  for (let seed = 0; seed < 300; seed++) {
     const c = randomCase(seed)
-    const numerator = { toleranceFrames: 1 }
     const { words } = c.alignment
-    const allowed = enumeratePaths(c, 0.5).filter(({ arcs }) =>
-      arcs.every((arc, t) => [words[t - 1], words[t], words[t + 1]].includes(arc.word)),
-    )
-    if (allowed.length === 0) continue
-    const total = logSum(enumeratePaths(c, 0.5).map(({ score }) => score))
-    const expected = logSum(allowed.map(({ score }) => score)) - total
-    expect(loss('mmi', c, { numerator }).value).toBeCloseTo(expected, 9)
+    const toleranceFrames = seed % 3
+    const value = (moved: Case): number => {
+      const paths = enumeratePaths(moved, 0.5)
+      const allowed = paths.filter(({ arcs }) =>
+        arcs.every(({ word }, t) =>
+          words.subarray(Math.max(0, t - toleranceFrames), t + toleranceFrames + 1).includes(word!),
+        ),
+      )
+      return logSum(allowed.map(({ score }) => score)) - logSum(paths.map(({ score }) => score))
+    }
+    const expected = value(c)
+    if (!Number.isFinite(expected)) continue
+    compared += 1
+    const made = loss('mmi', c, { numerator: { toleranceFrames } })
+    expect(Math.abs(made.value - expected)).toBeLessThan(1e-9)
+    expectDerivative(made.outer, c, value)
+    expectZeroSums(made.outer, c.pdfs)
+  }
+  expect(compared).toBeGreaterThan(100)
+})
+
+test('where no path lies within the tolerance the forced path is the numerator', () => {
+  const golden = goldenCase()
+  const words = Int32Array.of(9, 9, 9)
+  const c = { ...golden, alignment: { ...golden.alignment, words } }
+  const restricted = loss('mmi', c, { numerator: { toleranceFrames: 1 } })
+  expect(restricted).toEqual(loss('mmi', golden))
+})
+
+test('boosting wrong frames by b and lowering right ones by b give the same derivative', () => {
+  for (let seed = 0; seed < 100; seed++) {
+    const c = randomCase(seed)
+    const changes = { boost: 0.3, boostUnit: 'word', maxSilenceError: 1 } as const
+    const lowered = {
+      ...c,
+      arcs: c.arcs.map((arc) => {
+        const isRight = arc.word === c.alignment.words[c.times[arc.source]!]
+        return isRight ? { ...arc, graphScore: arc.graphScore - 0.3 } : arc
+      }),
+    }
+    const plain = loss('mmi', caseOf(lowered, c.scores, c.alignment, c.pdfs))
+    const boosted = loss('bmmi', c, changes)
+    expectClose(boosted.outer, [...plain.outer], 1e-12)
+    expect(Math.abs(plain.value - boosted.value - 0.3 * c.lattice.frames)).toBeLessThan(1e-9)
+  }
+})
+
+test('silence against silence is right only with one silence class, and never counts as MWE error', () => {
+  const golden = goldenCase()
+  // pdf 0 becomes a state of silence; the reference is silent in the first frame, in another state.
+  const silent = {
+    ...golden,
+    arcs: golden.arcs.map((arc) => (arc.pdf === 0 ? { ...arc, phone: 0, word: 0 } : arc)),
+  }
+  const reference = {
+    pdfs: Int32Array.of(3, 1, 2),
+    phones: Int32Array.of(0, 2, 3),
+    words: Int32Array.of(0, 2, 3),
+  }
+  const c = caseOf(silent, golden.scores, reference, 3)
+  const gamma = new Float64Array(9)
+  accumulate(c.lattice, forwardBackward(c.lattice, 0.5)!.arcs, 1, gamma, 3)
+  const spoken = gamma[4]! + gamma[8]!
+  const value = (criterion: SequenceCriterion, oneSilenceClass: boolean): number =>
+    loss(criterion, c, { oneSilenceClass }).value
+  expect(value('smbr', true)).toBeCloseTo(gamma[0]! + spoken, 12)
+  expect(value('smbr', false)).toBeCloseTo(spoken, 12)
+  expect(value('mpfe', true)).toBeCloseTo(gamma[0]! + spoken, 12)
+  expect(value('mpfe', false)).toBeCloseTo(spoken, 12)
+  for (const one of [true, false]) {
+    expect(value('mwe', one)).toBeCloseTo(gamma[0]! + spoken, 12)
   }
 })
 
@@ -185,6 +285,14 @@ test('scores that are not finite give a zero derivative and say so', () => {
       expect(outer.every((value) => value === 0)).toBe(true)
     }
   }
+})
+
+test('scores and alignments of another length are refused', () => {
+  const golden = goldenCase()
+  const short = golden.alignment.pdfs.subarray(1)
+  const alignment = { pdfs: short, phones: short, words: short }
+  expect(() => loss('smbr', { ...golden, alignment })).toThrow('alignment')
+  expect(() => loss('smbr', { ...golden, scores: golden.scores.subarray(3) })).toThrow('scores')
 })
 
 test('cross-entropy smoothing adds weight * (posterior - target)', () => {

@@ -65,7 +65,10 @@ export function goldenCase(): Case {
   )
 }
 
-/** A small random lattice; state counts, arcs, dead ends and silence by chance. */
+/**
+ * A small random lattice: state counts, arcs, dead ends, states that nothing reaches, and silence by
+ * chance. The first states of all times make a path, so there is always one.
+ */
 export function randomCase(seed: number): Case {
   const random = randomFor('lattice', seed)
   const frames = 2 + random.below(4)
@@ -78,22 +81,18 @@ export function randomCase(seed: number): Case {
   const arcs: LatticeArc[] = []
   for (let t = 0; t < frames; t++) {
     const targets = statesAt(t + 1)
-    for (const source of statesAt(t)) {
-      for (let n = 1 + random.below(3); n > 0; n--) {
+    statesAt(t).forEach((source, index) => {
+      const count = index === 0 ? 1 + random.below(3) : random.below(4)
+      for (let n = 0; n < count; n++) {
         const pdf = random.below(pdfs)
-        const target = targets[random.below(targets.length)]!
-        arcs.push({
-          source,
-          target,
-          pdf,
-          graphScore: -2 * random.next(),
-          phone: pdf,
-          word: pdf >> 1,
-        })
+        const target = targets[index + n === 0 ? 0 : random.below(targets.length)]!
+        const graphScore = -2 * random.next()
+        arcs.push({ source, target, pdf, graphScore, phone: pdf, word: pdf >> 1 })
       }
-    }
+    })
   }
-  const finals = new Map(statesAt(frames).map((state) => [state, -random.next()]))
+  const ends = statesAt(frames).filter((_, index) => index === 0 || random.next() < 0.7)
+  const finals = new Map(ends.map((state) => [state, -random.next()]))
   const scores = Float64Array.from({ length: frames * pdfs }, () => random.normal())
   return caseOf({ times, arcs, finals }, scores, alignmentBy(random, frames, pdfs), pdfs)
 }
