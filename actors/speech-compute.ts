@@ -140,7 +140,7 @@ async function sequencesStep(
   let [loss, rejected, nonFinite, at] = [0, 0, 0, 0]
   scored.forEach(({ scores, logPosteriors, alignment, frames }, index) => {
     const made = request.lattices?.[index]
-    const lattice = made ? unpackLattice(made) : makeLattice(sequences, scores)
+    const lattice = made ? unpackMade(made) : makeLattice(sequences, scores)
     if (lattice && made) rescore(lattice, scores, outputs)
     const { criterion, options, crossEntropyWeight } = configuration
     const result =
@@ -197,6 +197,11 @@ function gather({ store, task }: Opened, utterances: readonly number[]): Float32
     store.gatherFrames(rows, features.subarray(at, (at += rows.length * inputs)))
   }
   return features
+}
+
+/** Of an utterance without a path the lattice worker sends nothing. */
+function unpackMade(made: Readonly<Record<string, Uint8Array>>): Lattice | undefined {
+  return Object.keys(made).length === 0 ? undefined : unpackLattice(made)
 }
 
 function makeLattice(

@@ -20,7 +20,7 @@ export class SynthesisError extends Error {
 
 const ACCENTS = [
   'en-us',
-  'en-gb',
+  'en',
   'en-gb-scotland',
   'en-gb-x-rp',
   'en-gb-x-gbclan',
