@@ -24,6 +24,8 @@ export interface SpeechOptions {
   /** Epochs of sequence training (and of the control). */
   readonly epochs?: number
   readonly crossEntropyEpochs?: number
+  /** Of sequence training, for Adam; absent: what the criterion was tuned to. */
+  readonly learningRate?: number
   /** Units of each hidden layer. */
   readonly hidden?: readonly number[]
   readonly seed?: number
@@ -47,12 +49,12 @@ export interface SpeechOptions {
 
 export type OptimizerName = 'sgd' | 'momentum' | 'adagrad' | 'rmsprop' | 'adam'
 
-type Given = 'test' | 'report' | 'from'
+type Given = 'test' | 'report' | 'from' | 'learningRate'
 export type CompleteOptions = Required<Omit<SpeechOptions, Given | 'chaos'>> &
   Pick<SpeechOptions, Given> & { readonly chaos: readonly ChaosFault[] }
 
 export const defaults = {
-  criterion: 'mwe',
+  criterion: 'bmmi',
   control: false,
   workers: 2,
   shards: 2,
@@ -97,6 +99,9 @@ export function completeOptions(options: SpeechOptions): CompleteOptions {
     if (!(value >= low && value <= high) || (name !== 'snr' && !Number.isInteger(value))) {
       throw new OptionError(`${name}: ${value} is out of range; give ${low} to ${high}`)
     }
+  }
+  if (options.learningRate !== undefined && !(options.learningRate > 0)) {
+    throw new OptionError(`learning-rate: ${options.learningRate}; give a number above 0`)
   }
   if (complete.strings.some((count) => !Number.isInteger(count) || count < 1)) {
     throw new OptionError(`strings: ${complete.strings}; give three counts above 0`)

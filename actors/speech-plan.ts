@@ -116,7 +116,11 @@ export function planSpeech(
         steps: sequenceSteps * epochs,
         policy,
         optimizer: optimizer(
-          lastEpochLower(recipes[options.criterion].rate * scaleOf(options), sequenceSteps, epochs),
+          lastEpochLower(
+            (options.learningRate ?? recipes[options.criterion].rate) * scaleOf(options),
+            sequenceSteps,
+            epochs,
+          ),
         ),
         averageDecay: AVERAGE_DECAY.sequences,
       },

@@ -8,7 +8,7 @@ await using run = await launch({
   workers: 4,
   shards: 2,
   control: { port: 7070 },
-  task: speech({ data, criterion: 'mwe' }),
+  task: speech({ data, criterion: 'bmmi' }),
 })
 for await (const event of run.events()) console.log(event)
 console.log(await run.done) // error rates, updates, restarts, where the model lies

@@ -68,6 +68,12 @@ export const trainSpeechOptions: OptionTable = {
     help: 'of cross-entropy, the first by one trainer (warm start)',
     byDefault: `${defaults.crossEntropyEpochs}`,
   },
+  'learning-rate': {
+    kind: 'number',
+    value: 'RATE',
+    help: 'of sequence training',
+    byDefault: 'what the criterion was tuned to',
+  },
   hidden: {
     kind: 'numbers',
     value: 'N,N',

@@ -29,7 +29,7 @@ export async function startDemo({ seed, out, report, emit }: DemoOptions): Promi
       out: folder,
       ...(report !== undefined && { report }),
       seed,
-      criterion: 'mwe',
+      criterion: 'bmmi',
       workers: 2,
       shards: 2,
       snr: 0,

@@ -1,0 +1,45 @@
+// `bun run bench [NAME ...] [--data DIR] [--seeds 1,2,3] [--json FILE]`: the real sizes.
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { decoderBench } from './decoder.ts'
+import { type Bench, type Row, table } from './rows.ts'
+import { computeShareBench, criteriaBench, recoveryBench, scalingBench } from './speech.ts'
+
+const benches: Readonly<Record<string, Bench>> = {
+  decoder: decoderBench,
+  recovery: recoveryBench,
+  scaling: scalingBench,
+  'compute-share': computeShareBench,
+  criteria: criteriaBench,
+}
+
+const { values, positionals } = parseArgs({
+  options: {
+    data: { type: 'string' },
+    seeds: { type: 'string', default: '1,2,3,4,5' },
+    json: { type: 'string' },
+  },
+  allowPositionals: true,
+})
+
+const unknown = positionals.filter((name) => !benches[name])
+if (unknown.length > 0) {
+  console.error(`no benchmark ${unknown.join(', ')}: ${Object.keys(benches).join(', ')}`)
+  process.exit(2)
+}
+const shared = join(process.env.TROUPE_SHARED ?? '../shared', 'data/fsdd/recordings')
+const data = values.data ?? (existsSync(shared) ? shared : undefined)
+const seeds = values.seeds.split(',').map(Number)
+const all: Row[] = []
+// The criteria take half an hour: only by name.
+const names =
+  positionals.length > 0 ? positionals : Object.keys(benches).filter((n) => n !== 'criteria')
+for (const name of names) {
+  console.log(`\n== ${name}`)
+  const rows = (await benches[name]?.({ data, seeds })) ?? []
+  console.log(table(rows))
+  all.push(...rows)
+}
+if (values.json) writeFileSync(values.json, `${JSON.stringify(all, null, 2)}\n`)
+process.exit(0)

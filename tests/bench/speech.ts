@@ -1,0 +1,183 @@
+// Whole runs on recordings: what a second trainer adds, how much of a trainer is ONNX Runtime, how fast
+// the dead come back, and what the criteria gain.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { launch, type Report, type SpeechOptions, speech } from '../../actors/index.ts'
+import { type ErrorCounts, errorsOf, pairedBootstrap } from '../../models/sequence/error-rate.ts'
+import { randomFor } from '../../protocol/random.ts'
+import { type Bench, type BenchOptions, median, type Row, row } from './rows.ts'
+
+interface Measured {
+  readonly report: Report
+  /** Frames a second of each phase, as its last progress said. */
+  readonly framesPerSecond: Readonly<Record<string, number>>
+}
+
+async function measure(options: SpeechOptions): Promise<Measured> {
+  const framesPerSecond: Record<string, number> = {}
+  await using run = await launch({ task: speech(options) })
+  run.done.catch(() => {})
+  for await (const event of run.events()) {
+    if (event.type === 'progress' && event.framesPerSecond !== undefined) {
+      framesPerSecond[event.phase] = event.framesPerSecond
+    }
+  }
+  return { report: await run.done, framesPerSecond }
+}
+
+async function inFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
+  try {
+    return await use(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function recordings({ data }: BenchOptions): string {
+  if (data) return data
+  throw new Error('this benchmark needs recordings: give --data DIR or set TROUPE_SHARED')
+}
+
+/** Sequence training by one trainer and by two, on the same corpus from the same model. */
+export const scalingBench: Bench = async (options) =>
+  await inFolder(async (folder) => {
+    const data = recordings(options)
+    const common = { data, strings: [1_600, 100, 300], crossEntropyEpochs: 3, epochs: 3 } as const
+    const one = await measure({ ...common, out: `${folder}/one`, workers: 1 })
+    const two = await measure({
+      ...common,
+      out: `${folder}/two`,
+      workers: 2,
+      from: `${folder}/one`,
+    })
+    const rate = ({ framesPerSecond }: Measured) => framesPerSecond.sequence ?? 0
+    return [
+      row('sequence training, 1 trainer', rate(one), 'frames/s'),
+      row('sequence training, 2 trainers', rate(two), 'frames/s', rate(one)),
+      row('error rate, 1 trainer', one.report.errorRate.final.percent, '%'),
+      row(
+        'error rate, 2 trainers',
+        two.report.errorRate.final.percent,
+        '%',
+        one.report.errorRate.final.percent,
+      ),
+    ]
+  })
+
+/** Cross-entropy of a network of five million parameters. */
+export const computeShareBench: Bench = async (options) =>
+  await inFolder(async (folder) => {
+    const { report } = await measure({
+      data: recordings(options),
+      out: `${folder}/large`,
+      criterion: 'ce',
+      workers: 1,
+      strings: [300, 20, 20],
+      hidden: [1_230, 1_230, 1_230, 1_230],
+      batchFrames: 1_024,
+      crossEntropyEpochs: 3,
+    })
+    return [
+      row('parameters', report.parameters, ''),
+      row('trainer time inside ONNX Runtime', 100 * report.computeShare, '%', 85),
+      row('cross-entropy, 1 trainer', report.throughput.framesPerSecond, 'frames/s'),
+    ]
+  })
+
+/** SIGKILL to useful again: a trainer's next accepted push, a shard's restored state. */
+export const recoveryBench: Bench = async (options) =>
+  await inFolder(async (folder) => {
+    const { report } = await measure({
+      data: recordings(options),
+      out: `${folder}/killed`,
+      strings: [1_200, 50, 50],
+      crossEntropyEpochs: 4,
+      epochs: 2,
+      chaos:
+        'kill:trainer-0@30%,kill:shard-0@40%,kill:trainer-1@50%,kill:shard-1@60%,kill:trainer-0@70%,kill:shard-0@80%',
+    })
+    const times = (role: string) =>
+      report.restarts.filter(({ actor }) => actor.startsWith(role)).map((r) => r.recoveredMs)
+    const lost = report.updates.acknowledged - report.updates.applied
+    return [
+      row('trainer: SIGKILL to first accepted push, median', median(times('trainer')), 'ms', 500),
+      row('trainer: the slowest', Math.max(...times('trainer')), 'ms', 500),
+      row('shard: SIGKILL to restored, median', median(times('shard')), 'ms', 1_000),
+      row('shard: the slowest', Math.max(...times('shard')), 'ms', 1_000),
+      row('acknowledged updates lost', lost, ''),
+    ]
+  })
+
+const CRITERIA = ['bmmi', 'mwe', 'mmi', 'mpfe', 'smbr'] as const
+
+/** Every criterion over the seeds, each from the same cross-entropy model and against its control. */
+export const criteriaBench: Bench = async (options) =>
+  await inFolder(async (folder) => {
+    const data = recordings(options)
+    const pooled = new Map<string, { before: ErrorCounts[]; after: ErrorCounts[] }>()
+    const percents = new Map<string, number[]>()
+    const note = (name: string, percent: number) =>
+      percents.set(name, [...(percents.get(name) ?? []), percent])
+    for (const seed of options.seeds) {
+      const base = `${folder}/${seed}`
+      for (const criterion of CRITERIA) {
+        const out = `${base}-${criterion}`
+        const from = criterion === CRITERIA[0] ? {} : { from: `${base}-${CRITERIA[0]}` }
+        const { report } = await measure({ data, seed, criterion, control: true, out, ...from })
+        const { crossEntropy, control, final } = report.errorRate
+        if (criterion === CRITERIA[0]) {
+          note('cross-entropy', crossEntropy.percent)
+          note('control', control?.percent ?? Number.NaN)
+        }
+        note(criterion, final.percent)
+        const useControl = (control?.percent ?? Number.POSITIVE_INFINITY) < crossEntropy.percent
+        const errors = testErrors(out)
+        const pool = pooled.get(criterion) ?? { before: [], after: [] }
+        pool.before.push(...(errors[useControl ? 'control' : 'crossEntropy'] ?? []))
+        pool.after.push(...(errors.final ?? []))
+        pooled.set(criterion, pool)
+      }
+    }
+    return [...criteriaRows(percents), ...pooledRows(pooled)]
+  })
+
+function criteriaRows(percents: ReadonlyMap<string, readonly number[]>): Row[] {
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
+  return [...percents].map(([name, values]) => row(`${name}: mean error rate`, mean(values), '%'))
+}
+
+function pooledRows(
+  pooled: ReadonlyMap<string, { before: ErrorCounts[]; after: ErrorCounts[] }>,
+): Row[] {
+  return [...pooled].flatMap(([name, { before, after }]) => {
+    const { relativePercent, low, high } = pairedBootstrap(before, after, randomFor('pooled'))
+    const errors = (counts: readonly ErrorCounts[]) =>
+      counts.reduce((sum, c) => sum + errorsOf(c), 0)
+    return [
+      row(`${name}: against the better of CE and control`, relativePercent, '% relative'),
+      row(`${name}: 95 % interval from`, low, '% relative'),
+      row(`${name}: 95 % interval to`, high, '% relative'),
+      row(`${name}: errors, pooled`, errors(after), '', errors(before)),
+    ]
+  })
+}
+
+function testErrors(out: string): Readonly<Record<string, ErrorCounts[] | undefined>> {
+  const rows = JSON.parse(readFileSync(`${out}/test-errors.json`, 'utf8')) as Record<
+    string,
+    [number, number, number, number][]
+  >
+  return Object.fromEntries(
+    Object.entries(rows).map(([name, utterances]) => [
+      name,
+      utterances.map(([insertions, deletions, substitutions, words]) => ({
+        insertions,
+        deletions,
+        substitutions,
+        words,
+      })),
+    ]),
+  )
+}
