@@ -102,7 +102,7 @@ export async function decodeFolder(options: DecodeFolderOptions): Promise<Decode
 }
 
 function readCard(model: Uint8Array, path: string): ModelCard {
-  const json = decodeOnnx(model).metadata?.[MODEL_CARD]
+  const json = attempt(path, () => decodeOnnx(model).metadata?.[MODEL_CARD])
   if (!json) throw new ModelError(`${path}: not a speech model of this project: it has no metadata`)
   return JSON.parse(json) as ModelCard
 }
@@ -117,4 +117,12 @@ function openFolder(folder: string, files: CorpusFiles) {
     load: async () => decodeWav(files.readFile(path), path),
   }))
   return { utterances, skipped }
+}
+
+function attempt<T>(path: string, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    throw new ModelError(`${path}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+  }
 }

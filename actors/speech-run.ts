@@ -98,7 +98,10 @@ export function startSpeechRun(world: RunWorld): SpeechRun {
         await underWay.cluster.checkpoint()
         keep(underWay, {})
       }
-      halt.reject(new RunStoppedError(`stopped; go on with --resume ${world.options.out}`))
+      const next = underWay
+        ? `go on with --resume ${world.options.out}`
+        : 'nothing was learnt yet: start again'
+      halt.reject(new RunStoppedError(`stopped; ${next}`))
       await done.catch(() => {})
     },
   }

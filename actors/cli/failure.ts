@@ -10,7 +10,9 @@ const usageErrors = [UsageError, OptionError, PolicyError, ChaosPlanError]
 
 /** 2: the command line is wrong; 130: stopped by Ctrl-C; 1: everything else. */
 export function reportFailure(error: unknown): number {
-  const message = error instanceof Error ? error.message : String(error)
+  const text = error instanceof Error ? error.message : String(error)
+  // What a compute thread threw comes with the name of its class in front.
+  const message = text.replace(/^\w+Error: /, '')
   console.error(`troupe: ${message.split('\n')[0]}`)
   if (process.env.TROUPE_DEBUG && error instanceof Error) console.error(error.stack)
   if (error instanceof RunStoppedError) return 130

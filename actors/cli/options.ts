@@ -46,11 +46,24 @@ function parse(
     ]),
   )
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values
+    return parseArgs({ args: joinNegatives(args), options, strict: true, allowPositionals: false })
+      .values
   } catch (cause) {
     const message = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
     throw new UsageError(`${message}; --help lists the options`, { cause })
   }
+}
+
+/** `--snr -5` is meant as `--snr=-5`, which is all that parseArgs takes. */
+function joinNegatives(args: readonly string[]): string[] {
+  const joined: string[] = []
+  for (const arg of args) {
+    const before = joined.at(-1)
+    const isValue = /^-\d/.test(arg) && before?.startsWith('--') && !before.includes('=')
+    if (isValue) joined[joined.length - 1] = `${before}=${arg}`
+    else joined.push(arg)
+  }
+  return joined
 }
 
 function readValue(name: string, row: OptionRow, text: string | boolean): OptionValue {

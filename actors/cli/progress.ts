@@ -21,9 +21,9 @@ const titles: { readonly [P in PhaseName]: string } = {
   prepare: 'Features, flat start',
   align: 'Realignment',
   'cross-entropy': 'Cross-entropy',
-  control: 'Control (more cross-entropy)',
+  control: 'Control',
   sequence: 'Sequence training',
-  evaluate: 'Decoding the test set',
+  evaluate: 'Decoding test set',
 }
 
 const RED = 31
@@ -84,11 +84,11 @@ function barOf(
   details: string,
   { columns }: ProgressStyle,
 ): string {
-  const width = 24
+  const width = columns < 100 ? 16 : 24
   const filled = Math.round(width * Math.min(1, Math.max(0, part)))
   const bar = `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`
   const percent = `${Math.floor(100 * part)}`.padStart(3)
-  return `${titles[phase].padEnd(29)}${bar} ${percent} %  ${details}`.slice(0, columns - 1)
+  return `${titles[phase].padEnd(22)}${bar} ${percent} %  ${details}`.slice(0, columns - 1)
 }
 
 export interface ProgressWriter {
