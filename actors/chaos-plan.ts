@@ -5,7 +5,7 @@ export interface ChaosFault {
   readonly fault: 'kill' | 'stop'
   /** A role, 'trainer', or one process of it, 'trainer-1'. */
   readonly target: string
-  /** Part of the planned training, 0 to 1. */
+  /** Part of the planned training, from 0 to less than 1. */
   readonly at: number
 }
 
@@ -23,9 +23,10 @@ function parseFault(part: string): ChaosFault {
   const match = /^(kill|stop):((?:trainer|shard|lattices)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/.exec(part)
   const [, fault, target = '', percent] = match ?? []
   const at = Number(percent) / 100
-  if ((fault !== 'kill' && fault !== 'stop') || !(at >= 0 && at <= 1)) {
-    const example = 'kill:trainer@30%, stop:shard-1@60%'
-    throw new ChaosPlanError(`chaos: '${part}' is not understood; write for example ${example}`)
+  if ((fault !== 'kill' && fault !== 'stop') || !(at < 1)) {
+    const form =
+      'kill or stop, then :trainer, :shard, :lattices or one like :shard-1, then @0% to @99%'
+    throw new ChaosPlanError(`chaos: '${part}' is not understood; give ${form}`)
   }
   return { fault, target, at }
 }

@@ -45,7 +45,8 @@ export interface PhasePlan {
 }
 
 export interface Cluster {
-  readonly restarts: readonly Restart[]
+  /** Every death so far. */
+  restarts(): readonly Restart[]
   /** Begins a phase, or goes on with it where the shards already are; answers what is applied. */
   begin(plan: PhasePlan): Promise<AppliedSet>
   pull(copy: 'live' | 'average'): Promise<Float32Array>
@@ -156,7 +157,10 @@ export function startCluster(options: ClusterOptions): Cluster {
   const limits = { timeoutMs: patience.askTimeoutMs }
 
   return {
-    restarts,
+    restarts() {
+      const pending = [...deaths].map(([actor, { cause }]) => ({ actor, cause, recoveredMs: null }))
+      return [...restarts, ...pending]
+    },
     async begin({ start, kind, trainers, lanes, parameters, configuration }) {
       const names = Array.from({ length: trainers }, (_, index) => `trainer-${index}`)
       const statuses = await Promise.all(
@@ -216,6 +220,7 @@ export function startCluster(options: ClusterOptions): Cluster {
       // The last one: the first trainer did the warm start, so its successor is the harder case.
       const name = names.at(-1)
       if (name) workers.get(name)?.kill(fault === 'kill' ? 'SIGKILL' : 'SIGSTOP')
+      else emit({ type: 'note', message: `chaos: ${fault}:${target} met no such process` })
     },
     async stop() {
       isStopping = true

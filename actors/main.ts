@@ -4,13 +4,16 @@ import { reportFailure } from './cli/failure.ts'
 import { UsageError } from './cli/options.ts'
 import { decodeCommand, demoCommand, trainSpeechCommand } from './cli/run.ts'
 
+/** Of package.json; a test holds them equal. */
+const VERSION = '0.1.0'
+
 const USAGE = `troupe: asynchronous training of neural networks by actors that may die
 
   troupe demo             train on digits it speaks itself, with kills on the way
   troupe train speech     train a digit recogniser on your recordings
   troupe decode           transcribe with a trained model
 
-Each explains its options with --help.`
+Each explains its options with --help; troupe --version prints the version.`
 
 async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args
@@ -20,17 +23,23 @@ async function main(args: readonly string[]): Promise<number> {
     case 'train': {
       const [task, ...options] = rest
       if (task === 'speech') return await trainSpeechCommand(options)
-      throw new UsageError(`train what? 'speech' is what there is: troupe train speech --data DIR`)
+      if (task === '--help') return await trainSpeechCommand(['--help'])
+      throw new UsageError(
+        `train ${task ?? 'what'}? There is speech: troupe train speech --data DIR; --help explains`,
+      )
     }
     case 'decode':
       return await decodeCommand(rest)
+    case '--version':
+      console.log(VERSION)
+      return 0
     case undefined:
     case '--help':
     case 'help':
       console.log(USAGE)
       return 0
     default:
-      throw new UsageError(`no command '${command}': demo, train speech or decode`)
+      throw new UsageError(`no command '${command}': give demo, train speech or decode (or --help)`)
   }
 }
 

@@ -63,5 +63,9 @@ export interface Comparison {
 export interface Restart {
   readonly actor: string
   readonly cause: string
-  readonly recoveredMs: number
+  /**
+   * From the death seen to the successor at work: a trainer's first step taken by every shard, a shard
+   * that answers. Null where the run ended before it was needed.
+   */
+  readonly recoveredMs: number | null
 }

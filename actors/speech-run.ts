@@ -83,7 +83,9 @@ export function startSpeechRun(world: RunWorld): SpeechRun {
   const halt = Promise.withResolvers<never>()
   halt.promise.catch(() => {})
   const started: { system?: System; pool?: Pool; underWay?: UnderWay } = {}
+  let isOver = false
   const done = runSpeech(world, halt, started).finally(async () => {
+    isOver = true
     await started.underWay?.cluster.stop()
     await started.pool?.stop()
     started.system?.stop()
@@ -93,7 +95,7 @@ export function startSpeechRun(world: RunWorld): SpeechRun {
     done,
     async stop() {
       const { underWay } = started
-      if (underWay) {
+      if (underWay && !isOver) {
         underWay.cluster.pause()
         await underWay.cluster.checkpoint()
         keep(underWay, {})
@@ -201,7 +203,7 @@ async function runSpeech(
     record: underWay.record,
     tally: underWay.tally,
     statuses: await cluster.statuses(),
-    restarts: cluster.restarts,
+    restarts: cluster.restarts(),
     parameters: layout.count,
   })
 }
@@ -365,7 +367,10 @@ function openRecord({ environment, options }: RunWorld): {
   if (!known && options.resume) throw new RunFailedError(`${options.out} holds no run to resume`)
   if (known) return known
   const empty = { options, seconds: 0, finished: [], candidates: [], skipped: [] }
-  return options.from === undefined ? empty : borrowRecord(disk, options.from, empty)
+  const record = options.from === undefined ? empty : borrowRecord(disk, options.from, empty)
+  // Before anything is learnt: a run that dies in its first part can be resumed too.
+  saveRecord(disk, options.out, record)
+  return record
 }
 
 function keep(run: UnderWay, changes: Partial<RunRecord>): void {

@@ -13,7 +13,7 @@ import {
   type Node,
   type Value,
 } from './graph.ts'
-import { axesOf, inferShape } from './shapes.ts'
+import { axesOf, inferDType, inferShape } from './shapes.ts'
 
 export type Handle = Value
 
@@ -21,8 +21,8 @@ export interface Builder {
   input(name: string, shape: readonly Extent[], dtype?: DType): Handle
   /** float32 values baked into the graph. */
   constant(values: readonly number[], shape: readonly number[]): Handle
-  /** int64, as shapes and axes are. */
-  integers(values: readonly number[]): Handle
+  /** int64, as shapes and axes are: a vector unless a shape is given. */
+  integers(values: readonly number[], shape?: readonly number[]): Handle
   initializer(name: string, tensor: Tensor): Handle
   /** Any operator; the outputs' shapes are inferred. */
   node(op: string, inputs: readonly (Handle | undefined)[], options?: NodeOptions): Handle
@@ -63,9 +63,14 @@ export function graphBuilder(name: string, base?: Graph): Builder {
     const key = `${tensor.dtype}:${tensor.shape}:${tensor.bytes}`
     const known = constants.get(key)
     if (known) return known
-    const made = builder.initializer(`constant/${constants.size}/${count}`, tensor)
+    const made = builder.initializer(unused(`constant/${constants.size}`), tensor)
     constants.set(key, made)
     return made
+  }
+  /** A base graph, perhaps read from a file, may use the names that we would give. */
+  const unused = (stem: string): string => {
+    while (values.has(`${stem}/${count}`)) count += 1
+    return `${stem}/${count}`
   }
   const literals = (wanted: string): number[] | undefined => {
     const tensor = initializers.get(wanted)
@@ -76,7 +81,7 @@ export function graphBuilder(name: string, base?: Graph): Builder {
   const append = (node: Node, dtype?: DType, known?: readonly Extent[]): Handle => {
     const given = node.inputs.map((input) => (input ? values.get(input) : undefined))
     const shape = known ?? inferShape(node, given, literals)
-    const type = dtype ?? given.find((value) => value !== undefined)?.dtype ?? 'float32'
+    const type = dtype ?? inferDType(node, given)
     nodes.push(node)
     const [first] = node.outputs.map((output) => define({ name: output, dtype: type, shape }))
     assert(first !== undefined, 'a node has an output')
@@ -89,16 +94,16 @@ export function graphBuilder(name: string, base?: Graph): Builder {
       return value
     },
     constant: (content, shape) => constantOf(tensorOf(Float32Array.from(content), shape)),
-    integers(content) {
+    integers(content, shape = [content.length]) {
       const bytes = bytesOf(BigInt64Array.from(content, BigInt))
-      return constantOf({ dtype: 'int64', shape: [content.length], bytes })
+      return constantOf({ dtype: 'int64', shape, bytes })
     },
     initializer(tensorName, tensor) {
       initializers.set(tensorName, tensor)
       return define({ name: tensorName, dtype: tensor.dtype, shape: tensor.shape })
     },
     node(op, given, { attributes = {}, name: output, dtype, shape } = {}) {
-      const nodeName = output ?? `${op}/${count}`
+      const nodeName = output ?? unused(op)
       count += 1
       const node = {
         op,

@@ -8,10 +8,12 @@ import {
   elementCount,
   type Tensor,
 } from '../protocol/tensor.ts'
-import type { Attribute, Attributes, Extent, Graph, Node, Value } from './graph.ts'
+import type { Attribute, Extent, Graph, Node, Value } from './graph.ts'
 
 const IR_VERSION = 8
 const OPSET = 17
+/** From here to 17, the operators that we differentiate mean the same. */
+const OLDEST_OPSET = 13
 
 export class OnnxFileError extends Error {
   override readonly name = 'OnnxFileError'
@@ -152,6 +154,7 @@ function message(
     if (read) read(wire)
     else r.skip(wire, field)
   }
+  if (r.pos !== end) throw new OnnxFileError('not an .onnx file: a field runs past its message')
 }
 
 const embedded = (
@@ -160,16 +163,32 @@ const embedded = (
 ): void => message(r, fields, r.uint32())
 
 function integers64(r: BinaryReader, wire: WireType, into: number[]): void {
-  if (wire !== WireType.LengthDelimited) return void into.push(Number(r.int64()))
-  for (const end = r.uint32() + r.pos; r.pos < end; ) into.push(Number(r.int64()))
+  repeated(r, wire, () => into.push(integer64(r)))
+}
+
+/** A repeated number, packed or not. */
+function repeated(r: BinaryReader, wire: WireType, read: () => void): void {
+  if (wire !== WireType.LengthDelimited) return read()
+  for (const end = r.uint32() + r.pos; r.pos < end; ) read()
+}
+
+function integer64(r: BinaryReader): number {
+  const value = Number(r.int64())
+  if (!Number.isSafeInteger(value)) throw new OnnxFileError(`integer ${value} is out of range`)
+  return value
 }
 
 function readModel(r: BinaryReader): Graph {
   let graph: Graph | undefined
-  const metadata: Record<string, string> = {}
+  let opset: number | undefined
+  const metadata: [string, string][] = []
   message(r, {
     7: () => {
       graph = readGraph(r)
+    },
+    8: () => {
+      const { domain, version } = readOpset(r)
+      if (domain === '') opset = version
     },
     14: () => {
       let [key, value] = ['', '']
@@ -181,11 +200,29 @@ function readModel(r: BinaryReader): Graph {
           value = r.string()
         },
       })
-      metadata[key] = value
+      metadata.push([key, value])
     },
   })
   if (!graph) throw new OnnxFileError('not an .onnx file: it holds no graph')
-  return Object.keys(metadata).length > 0 ? { ...graph, metadata } : graph
+  if (opset === undefined || opset < OLDEST_OPSET || opset > OPSET) {
+    throw new OnnxFileError(
+      `operator set ${opset ?? 'unknown'}: ${OLDEST_OPSET} to ${OPSET} are read; convert the model`,
+    )
+  }
+  return metadata.length > 0 ? { ...graph, metadata: Object.fromEntries(metadata) } : graph
+}
+
+function readOpset(r: BinaryReader): { domain: string; version: number } {
+  let [domain, version] = ['', 0]
+  embedded(r, {
+    1: () => {
+      domain = r.string()
+    },
+    2: () => {
+      version = integer64(r)
+    },
+  })
+  return { domain: domain === 'ai.onnx' ? '' : domain, version }
 }
 
 function readGraph(r: BinaryReader): Graph {
@@ -220,7 +257,7 @@ function readNode(r: BinaryReader): Node {
   let [op, name] = ['', '']
   const inputs: string[] = []
   const outputs: string[] = []
-  const attributes: Record<string, Attribute> = {}
+  const attributes: [string, Attribute][] = []
   embedded(r, {
     1: () => void inputs.push(r.string()),
     2: () => void outputs.push(r.string()),
@@ -230,12 +267,24 @@ function readNode(r: BinaryReader): Node {
     4: () => {
       op = r.string()
     },
-    5: () => Object.assign(attributes, readAttribute(r)),
+    5: () => void attributes.push(readAttribute(r)),
+    7: () => {
+      const domain = r.string()
+      if (domain !== '' && domain !== 'ai.onnx') {
+        throw new OnnxFileError(`node ${name}: operator domain ${domain} is not supported`)
+      }
+    },
   })
-  return { op, name: name || `${op}/${outputs[0] ?? ''}`, inputs, outputs, attributes }
+  return {
+    op,
+    name: name || `${op}/${outputs[0] ?? ''}`,
+    inputs,
+    outputs,
+    attributes: Object.fromEntries(attributes),
+  }
 }
 
-function readAttribute(r: BinaryReader): Attributes {
+function readAttribute(r: BinaryReader): [string, Attribute] {
   let name = ''
   let type = 0
   let [f, i, s] = [0, 0, '']
@@ -249,7 +298,7 @@ function readAttribute(r: BinaryReader): Attributes {
       f = r.float()
     },
     3: () => {
-      i = Number(r.int64())
+      i = integer64(r)
     },
     4: () => {
       s = r.string()
@@ -271,7 +320,7 @@ function readAttribute(r: BinaryReader): Attributes {
   }
   const attribute = made[type]
   if (!attribute) throw new OnnxFileError(`attribute ${name}: type ${type} is not supported`)
-  return { [name]: attribute }
+  return [name, attribute]
 }
 
 function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
@@ -280,23 +329,24 @@ function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
   const shape: number[] = []
   let raw: Uint8Array | undefined
   const floats: number[] = []
-  const longs: number[] = []
+  const ints: number[] = []
+  const longs: bigint[] = []
+  const doubles: number[] = []
   embedded(r, {
     1: (wire) => integers64(r, wire, shape),
     2: () => {
       type = r.int32()
     },
-    4: (wire) => {
-      if (wire !== WireType.LengthDelimited) return void floats.push(r.float())
-      for (const end = r.uint32() + r.pos; r.pos < end; ) floats.push(r.float())
-    },
-    7: (wire) => integers64(r, wire, longs),
+    4: (wire) => repeated(r, wire, () => floats.push(r.float())),
+    5: (wire) => repeated(r, wire, () => ints.push(r.int32())),
+    7: (wire) => repeated(r, wire, () => longs.push(BigInt(r.int64()))),
     8: () => {
       name = r.string()
     },
     9: () => {
       raw = r.bytes().slice()
     },
+    10: (wire) => repeated(r, wire, () => doubles.push(r.double())),
     14: () => {
       throw new OnnxFileError(
         `tensor ${name}: external data is not read; save the model in one file`,
@@ -305,9 +355,10 @@ function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
   })
   const dtype = dtypes[type as keyof typeof dtypes]
   if (!dtype) throw new OnnxFileError(`tensor ${name}: data type ${type} is not supported`)
-  const bytes =
-    raw ??
-    bytesOf(dtype === 'int64' ? BigInt64Array.from(longs, BigInt) : Float32Array.from(floats))
+  if (shape.some((extent) => extent < 0)) {
+    throw new OnnxFileError(`tensor ${name}: shape ${shape.join('x')}`)
+  }
+  const bytes = raw ?? typedBytes(dtype, { floats, ints, longs, doubles })
   if (bytes.byteLength !== elementCount(shape) * bytesPerElement[dtype]) {
     throw new OnnxFileError(
       `tensor ${name}: ${bytes.byteLength} bytes do not fill ${shape.join('x')} ${dtype}`,
@@ -316,15 +367,43 @@ function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
   return { name, tensor: { dtype, shape, bytes } }
 }
 
+/** Where there is no `raw_data`, each dtype has its own field. */
+function typedBytes(
+  dtype: DType,
+  fields: Readonly<Record<'floats' | 'ints' | 'doubles', readonly number[]>> & {
+    readonly longs: readonly bigint[]
+  },
+): Uint8Array {
+  const { floats, ints, longs, doubles } = fields
+  switch (dtype) {
+    case 'float32':
+      return bytesOf(Float32Array.from(floats))
+    case 'float64':
+      return bytesOf(Float64Array.from(doubles))
+    case 'int64':
+      return bytesOf(BigInt64Array.from(longs))
+    case 'int32':
+      return bytesOf(Int32Array.from(ints))
+    case 'int16':
+      return bytesOf(Int16Array.from(ints))
+    case 'float16':
+      return bytesOf(Uint16Array.from(ints))
+    case 'int8':
+    case 'uint8':
+    case 'bool':
+      return Uint8Array.from(ints)
+  }
+}
+
 function readValue(r: BinaryReader): Value {
   let name = ''
   let type = 0
   const shape: Extent[] = []
   const dimension = () => {
-    let extent: Extent = '?'
+    let extent: Extent = `${name}/${shape.length}`
     embedded(r, {
       1: () => {
-        extent = Number(r.int64())
+        extent = integer64(r)
       },
       2: () => {
         extent = r.string()

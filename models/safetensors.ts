@@ -7,6 +7,7 @@ export class SafetensorsError extends Error {
 }
 
 const HEADER_BYTES_MAX = 100_000_000
+const METADATA = '__metadata__'
 
 const names: { readonly [D in DType]: string } = {
   float64: 'F64',
@@ -29,13 +30,15 @@ export function encodeSafetensors(
   const ordered = [...tensors].sort(
     ([, a], [, b]) => bytesPerElement[b.dtype] - bytesPerElement[a.dtype],
   )
-  const header: Record<string, unknown> = { __metadata__: metadata }
+  if (tensors.has(METADATA)) throw new SafetensorsError(`no tensor may be named ${METADATA}`)
+  const header: [string, unknown][] = [[METADATA, metadata]]
   let end = 0
   for (const [name, { dtype, shape, bytes }] of ordered) {
-    header[name] = { dtype: names[dtype], shape, data_offsets: [end, end + bytes.byteLength] }
+    const offsets = [end, end + bytes.byteLength]
+    header.push([name, { dtype: names[dtype], shape, data_offsets: offsets }])
     end += bytes.byteLength
   }
-  const json = new TextEncoder().encode(JSON.stringify(header))
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))
   const headerBytes = Math.ceil(json.byteLength / 8) * 8
   const file = new Uint8Array(8 + headerBytes + end)
   new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true)
@@ -62,7 +65,8 @@ export function decodeSafetensors(file: Uint8Array): {
   }
   const header = parseHeader(file.subarray(8, 8 + Number(length)))
   const data = file.subarray(8 + Number(length))
-  const { __metadata__: metadata = {}, ...entries } = header
+  const { [METADATA]: metadata = {}, ...entries } = header
+  if (!isTexts(metadata)) throw new SafetensorsError(`${METADATA} does not map texts to texts`)
   const tensors = new Map<string, Tensor>()
   const spans: [number, number][] = []
   for (const [name, entry] of Object.entries(entries)) {
@@ -71,7 +75,12 @@ export function decodeSafetensors(file: Uint8Array): {
     spans.push(span)
   }
   checkSpans(spans, data.byteLength)
-  return { tensors, metadata: metadata as Record<string, string> }
+  return { tensors, metadata }
+}
+
+function isTexts(value: unknown): value is Record<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return Object.values(value).every((text) => typeof text === 'string')
 }
 
 function parseHeader(json: Uint8Array): Record<string, unknown> {
@@ -117,7 +126,8 @@ function readEntry(
 
 function checkSpans(spans: [number, number][], dataBytes: number): void {
   let at = 0
-  for (const [start, end] of spans.sort(([a], [b]) => a - b)) {
+  // An empty tensor lies before the one that starts at the same byte.
+  for (const [start, end] of spans.sort(([a, aEnd], [b, bEnd]) => a - b || aEnd - bEnd)) {
     if (start !== at) throw new SafetensorsError(`tensors overlap or leave a gap at byte ${start}`)
     at = end
   }

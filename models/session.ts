@@ -47,10 +47,13 @@ export async function openSession(
   )
   return {
     async run(feeds, fetches = {}) {
-      const inputs = mapValues(feeds, toOrt)
+      const unknown = Object.keys(fetches).find((output) => !session.outputNames.includes(output))
+      if (unknown !== undefined) {
+        throw new SessionError(`${name}: run failed: it has no output named ${unknown}`)
+      }
       const wanted = Object.fromEntries(session.outputNames.map((output) => [output, null]))
-      const outputs = await attempt(`${name}: run failed`, () =>
-        session.run(inputs, { ...wanted, ...mapValues(fetches, toOrt) }),
+      const outputs = await attempt(`${name}: run failed`, async () =>
+        session.run(mapValues(feeds, toOrt), { ...wanted, ...mapValues(fetches, toOrtInPlace) }),
       )
       return mapValues(outputs, fromOrt)
     },
@@ -103,6 +106,13 @@ function toOrt({ dtype, shape, bytes }: Tensor): OrtTensor {
     default:
       return new OrtTensor(type as 'uint8', new Uint8Array(buffer, byteOffset, count), shape)
   }
+}
+
+function toOrtInPlace(tensor: Tensor): OrtTensor {
+  if (tensor.bytes.byteOffset % bytesPerElement[tensor.dtype] !== 0) {
+    throw new SessionError('an output cannot be written in place where its bytes are not aligned')
+  }
+  return toOrt(tensor)
 }
 
 function fromOrt({ type, dims, data }: OrtTensor): Tensor {

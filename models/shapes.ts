@@ -1,5 +1,6 @@
 // Shape inference for the operators that the gradient rules emit or differentiate: enough to know which
 // axes were broadcast. Symbolic extents (strings) stay symbolic.
+import type { DType } from '../protocol/tensor.ts'
 import { type Extent, GraphError, integerOf, integersOf, type Node, type Value } from './graph.ts'
 
 type Shape = readonly Extent[]
@@ -11,13 +12,49 @@ export function inferShape(
   inputs: readonly (Value | undefined)[],
   literals: Literals,
 ): Shape {
-  const rule = rules[node.op]
+  const rule = Object.hasOwn(rules, node.op) ? rules[node.op] : undefined
   if (!rule) throw new GraphError(`${node.name}: no shape rule for operator ${node.op}`)
   return rule(
     node,
     inputs.map((value) => value?.shape ?? []),
     literals,
   )
+}
+
+/** ONNX numbers of the dtypes that Cast goes to. */
+const castTypes: Readonly<Record<number, DType>> = {
+  1: 'float32',
+  6: 'int32',
+  7: 'int64',
+  9: 'bool',
+  11: 'float64',
+}
+
+export function inferDType(node: Node, inputs: readonly (Value | undefined)[]): DType {
+  const first = inputs.find((value) => value !== undefined)?.dtype ?? 'float32'
+  switch (node.op) {
+    case 'Equal':
+    case 'Greater':
+    case 'Less':
+    case 'Not':
+      return 'bool'
+    case 'ArgMax':
+    case 'Shape':
+    case 'Size':
+      return 'int64'
+    case 'Cast':
+      return castTypes[integerOf(node, 'to', 1)] ?? first
+    case 'OneHot':
+      return inputs[2]?.dtype ?? 'float32'
+    case 'Where':
+      return inputs[1]?.dtype ?? 'float32'
+    case 'ConstantOfShape': {
+      const { value } = node.attributes
+      return value?.type === 'tensor' ? value.value.dtype : 'float32'
+    }
+    default:
+      return first
+  }
 }
 
 const same: Rule = (_node, [x = []]) => x
@@ -63,9 +100,14 @@ const rules: Readonly<Record<string, Rule>> = {
   ReduceMax: reduce,
   ArgMax: (node, [x = []]) => {
     const axis = integerOf(node, 'axis', 0)
-    return x.filter((_, index) => index !== (axis + x.length) % x.length)
+    const keeps = integerOf(node, 'keepdims', 1) === 1
+    const isReduced = (index: number) => index === (axis + x.length) % x.length
+    return x.flatMap((extent, index) => (isReduced(index) ? (keeps ? [1] : []) : [extent]))
   },
   MatMul: (node, [a = [], b = []]) => {
+    if (a.length < 2 || b.length < 2) {
+      throw new GraphError(`${node.name}: MatMul of a vector; make it a matrix first`)
+    }
     const batch = broadcastShapes(a.slice(0, -2), b.slice(0, -2), node.name)
     return [...batch, a.at(-2) ?? 1, b.at(-1) ?? 1]
   },
@@ -92,10 +134,16 @@ const rules: Readonly<Record<string, Rule>> = {
       added.includes(axis) ? 1 : (rest.shift() ?? 1),
     )
   },
-  Shape: (_node, [x = []]) => [x.length],
+  Shape: (node, [x = []]) => {
+    const end = integerOf(node, 'end', x.length)
+    return [x.slice(integerOf(node, 'start', 0), end).length]
+  },
+  Range: (node) => [`${node.name}/count`],
+  Slice: sliced,
   Expand: (node, [x = []], literals) => {
     const target = literals(node.inputs[1] ?? '')
-    return target ? broadcastShapes(x, target, node.name) : x
+    if (!target) throw new GraphError(`${node.name}: the target of Expand is not a constant`)
+    return broadcastShapes(x, target, node.name)
   },
   OneHot: (node, [indices = []], literals) => {
     const [depth] = literals(node.inputs[1] ?? '') ?? ['depth']
@@ -107,7 +155,11 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   GatherElements: (_node, [, indices = []]) => indices,
   ScatterElements: same,
-  ConstantOfShape: (node, _inputs, literals) => literals(node.inputs[0] ?? '') ?? [],
+  ConstantOfShape: (node, _inputs, literals) => {
+    const target = literals(node.inputs[0] ?? '')
+    if (!target) throw new GraphError(`${node.name}: the shape is not a constant`)
+    return target
+  },
   Concat: (node, inputs) => {
     const [x = []] = inputs
     const axis = (integerOf(node, 'axis', 0) + x.length) % x.length
@@ -132,9 +184,39 @@ export function broadcastShapes(a: Shape, b: Shape, at: string): Shape {
 }
 
 export function axesOf(node: Node, rank: number, literals: Literals): number[] {
-  const given = literals(node.inputs[1] ?? '') ?? integersOf(node, 'axes')
-  const axes = given ?? Array.from({ length: rank }, (_, axis) => axis)
+  const input = node.inputs[1]
+  const given = input ? literals(input) : (integersOf(node, 'axes') ?? [])
+  if (!given) throw new GraphError(`${node.name}: its axes are not a constant`)
+  const isAll = given.length === 0 && integerOf(node, 'noop_with_empty_axes', 0) === 0
+  const axes = isAll ? Array.from({ length: rank }, (_, axis) => axis) : given
   return axes.map((axis) => (axis + rank) % rank)
+}
+
+function sliced(node: Node, [x = []]: readonly Shape[], literals: Literals): Shape {
+  const [starts, ends, axes, steps] = [1, 2, 3, 4].map((i) => literals(node.inputs[i] ?? ''))
+  const order = node.inputs[3] ? axes : x.map((_, axis) => axis)
+  const strides = node.inputs[4] ? steps : order?.map(() => 1)
+  if (!order || !strides) throw new GraphError(`${node.name}: its axes or steps are not constants`)
+  const shape = [...x]
+  strides.forEach((step, i) => {
+    const axis = ((order[i] ?? 0) + x.length) % x.length
+    const extent = x[axis]
+    const [start, end] = [starts?.[i], ends?.[i]]
+    const isKnown = typeof extent === 'number' && start !== undefined && end !== undefined
+    shape[axis] = isKnown ? slicedExtent(extent, { start, end, step }) : `${node.name}/${axis}`
+  })
+  return shape
+}
+
+function slicedExtent(
+  extent: number,
+  { start, end, step }: { start: number; end: number; step: number },
+): number {
+  const clamp = (value: number) => {
+    const from = value < 0 ? value + extent : value
+    return step > 0 ? Math.min(Math.max(from, 0), extent) : Math.min(Math.max(from, -1), extent - 1)
+  }
+  return Math.max(0, Math.ceil((clamp(end) - clamp(start)) / step))
 }
 
 function reshaped(x: Shape, target: readonly number[]): Shape {

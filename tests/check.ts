@@ -1,4 +1,4 @@
-// `bun run check`: format, lint, types, tests, benchmark smoke; one closing line that counts them all.
+// `bun run check`: format, lint, types, tests; one closing line that counts them all.
 import { parseArgs } from 'node:util'
 
 interface StepResult {
@@ -7,6 +7,7 @@ interface StepResult {
   readonly skipped: number
 }
 
+// `--fast`: all but the tests, while writing.
 const { values } = parseArgs({ options: { fast: { type: 'boolean' } }, allowPositionals: true })
 
 async function run(
@@ -36,8 +37,9 @@ async function step(name: string, command: readonly string[]): Promise<StepResul
 /** Counts of bun's own closing lines; a run that ended badly without a failed test counts as one. */
 async function tests(): Promise<StepResult> {
   const { ok, output } = await run('tests', [process.execPath, 'test'])
+  const plain = Bun.stripANSI(output)
   const count = (what: string): number =>
-    Number(new RegExp(`^\\s*(\\d+) ${what}$`, 'm').exec(output)?.[1] ?? 0)
+    Number(new RegExp(`^\\s*(\\d+) ${what}$`, 'm').exec(plain)?.[1] ?? 0)
   const failed = count('fail') + count('error') + count('errors')
   return {
     passed: count('pass'),

@@ -113,6 +113,18 @@ describe('sources', () => {
     expect(offenders(/'\/(work|home|root|tmp)\//)).toEqual([])
   })
 
+  test('and everything beside them name no folder of one machine', async () => {
+    const everything = new Bun.Glob(
+      '{*,.ci/*,{docs,examples,tests,actors,models,protocol,runtime}/**}',
+    )
+    const found: string[] = []
+    for await (const path of everything.scan({ cwd: root, dot: true })) {
+      const text = await Bun.file(join(root, path)).text()
+      if (/(^|[^.\w])\/(work|home|root|Users)\/\w/m.test(text)) found.push(path)
+    }
+    expect(found).toEqual([])
+  })
+
   test('fit a sitting: no file above 450 lines', () => {
     const long = [...sources].filter(([, text]) => text.split('\n').length > 451)
     expect(long.map(([path, text]) => `${path}: ${text.split('\n').length}`)).toEqual([])

@@ -3,7 +3,8 @@ import { optimizerNames } from '../../models/optimizers/index.ts'
 import { defaults } from '../speech-options.ts'
 import type { OptionTable } from './options.ts'
 
-const quiet = { kind: 'flag', help: 'no progress, only the result' } as const
+const SEEDS = [0, 0xffffffff] as const
+const quiet = { kind: 'flag', help: 'no progress: only errors and the result' } as const
 
 export const trainSpeechOptions: OptionTable = {
   data: {
@@ -20,20 +21,29 @@ export const trainSpeechOptions: OptionTable = {
   },
   criterion: {
     kind: 'text',
+    value: 'NAME',
     choices: ['ce', 'mmi', 'bmmi', 'mpfe', 'mwe', 'smbr'],
     help: 'what sequence training optimises; ce stops before it',
     byDefault: defaults.criterion,
   },
   control: { kind: 'flag', help: 'also go on with cross-entropy for as many passes, to compare' },
   workers: {
-    kind: 'number',
+    kind: 'integer',
+    range: [1, 64],
     value: 'N',
     help: 'trainer processes',
     byDefault: `${defaults.workers}`,
   },
-  shards: { kind: 'number', value: 'N', help: 'parameter shards', byDefault: `${defaults.shards}` },
+  shards: {
+    kind: 'integer',
+    range: [1, 64],
+    value: 'N',
+    help: 'parameter shards',
+    byDefault: `${defaults.shards}`,
+  },
   'lattice-workers': {
-    kind: 'number',
+    kind: 'integer',
+    range: [0, 64],
     value: 'N',
     help: 'processes that make lattices ahead of the trainers',
     byDefault: '0: each trainer makes its own',
@@ -46,66 +56,78 @@ export const trainSpeechOptions: OptionTable = {
   },
   optimizer: {
     kind: 'text',
+    value: 'NAME',
     choices: optimizerNames,
     help: 'on the shards',
     byDefault: defaults.optimizer,
   },
   codec: {
     kind: 'text',
+    value: 'NAME',
     choices: ['float32', 'float16', 'int8'],
     help: 'how gradients travel; the lossy ones feed their error back',
     byDefault: defaults.codec,
   },
   epochs: {
-    kind: 'number',
+    kind: 'integer',
+    range: [0, 1_000],
     value: 'N',
     help: 'of sequence training and control',
     byDefault: `${defaults.epochs}`,
   },
   'cross-entropy-epochs': {
-    kind: 'number',
+    kind: 'integer',
+    range: [1, 1_000],
     value: 'N',
     help: 'of cross-entropy, the first by one trainer (warm start)',
     byDefault: `${defaults.crossEntropyEpochs}`,
   },
   'learning-rate': {
     kind: 'number',
+    range: [1e-9, 10],
     value: 'RATE',
     help: 'of sequence training',
     byDefault: 'what the criterion was tuned to',
   },
   hidden: {
-    kind: 'numbers',
+    kind: 'integers',
+    range: [1, 65_536],
     value: 'N,N',
     help: 'units of the hidden layers',
     byDefault: defaults.hidden.join(','),
   },
   seed: {
-    kind: 'number',
+    kind: 'integer',
+    range: SEEDS,
     value: 'N',
     help: 'of strings, noise, weights and order',
     byDefault: `${defaults.seed}`,
   },
   snr: {
     kind: 'number',
+    range: [-40, 100],
     value: 'DB',
     help: 'signal-to-noise ratio of the strings made of recordings',
     byDefault: `${defaults.snr}`,
   },
   strings: {
-    kind: 'numbers',
+    kind: 'integers',
+    range: [1, 1_000_000],
+    count: 3,
     value: 'N,N,N',
     help: 'strings made of recordings: training, development, test',
     byDefault: defaults.strings.join(','),
   },
   'batch-frames': {
-    kind: 'number',
+    kind: 'integer',
+    range: [1, 1_000_000],
     value: 'N',
     help: 'frames of a cross-entropy minibatch',
     byDefault: `${defaults.batchFrames}`,
   },
   'batch-utterances': {
-    kind: 'number',
+    kind: 'integer',
+    range: [1, 4_096],
     value: 'N',
     help: 'utterances of a sequence-training minibatch',
     byDefault: `${defaults.batchUtterances}`,
@@ -128,7 +150,13 @@ export const trainSpeechOptions: OptionTable = {
     value: 'DIR',
     help: 'start from the corpus, cross-entropy model and control of this run',
   },
-  port: { kind: 'number', value: 'N', help: 'of the control process', byDefault: '0: a free one' },
+  port: {
+    kind: 'integer',
+    range: [0, 65_535],
+    value: 'N',
+    help: 'of the control process',
+    byDefault: '0: a free one',
+  },
   quiet,
 }
 
@@ -145,7 +173,8 @@ export const decodeOptions: OptionTable = {
 
 export const demoOptions: OptionTable = {
   seed: {
-    kind: 'number',
+    kind: 'integer',
+    range: SEEDS,
     value: 'N',
     help: 'of voices, strings, noise and weights',
     byDefault: '1',

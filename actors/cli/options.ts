@@ -1,11 +1,16 @@
 // Command-line options as a table: parsing, validation and `--help` derive from it.
 import { parseArgs } from 'node:util'
+import { wrap } from './lines.ts'
 
 export interface OptionRow {
-  readonly kind: 'text' | 'number' | 'flag' | 'numbers'
+  readonly kind: 'flag' | 'text' | 'number' | 'integer' | 'integers'
   /** Shown in the help after the name. */
   readonly value?: string
   readonly choices?: readonly string[]
+  /** Of numbers: the least and the greatest allowed. */
+  readonly range?: readonly [number, number]
+  /** Of lists: how many numbers. */
+  readonly count?: number
   readonly isRequired?: boolean
   /** Shown in the help; the default itself lives where the option is used. */
   readonly byDefault?: string
@@ -23,73 +28,99 @@ export class UsageError extends Error {
 
 export function readOptions(table: OptionTable, args: readonly string[]): OptionValues {
   const values: Record<string, OptionValue> = {}
-  for (const [name, text] of Object.entries(parse(table, args))) {
-    const row = table[name]
-    if (row && text !== undefined) values[name] = readValue(name, row, text)
+  for (const token of tokensOf(table, args)) {
+    if (token.kind === 'positional') {
+      throw new UsageError(`'${token.value}' is no option; --help lists the options`)
+    }
+    if (token.kind === 'option-terminator') continue
+    // Not `table[name]`: '--constructor' would find what every object has.
+    const row = Object.hasOwn(table, token.name) ? table[token.name] : undefined
+    if (!row) throw new UsageError(`no option ${token.rawName}; --help lists the options`)
+    values[token.name] = readValue(token.name, row, token.value)
   }
-  for (const [name, { isRequired, value }] of Object.entries(table)) {
-    if (isRequired && values[name] === undefined) {
-      throw new UsageError(`--${name} is missing: give --${name} ${value ?? ''}; --help explains`)
+  for (const [name, row] of Object.entries(table)) {
+    if (row.isRequired && values[name] === undefined) {
+      throw new UsageError(`--${name} is missing: give --${name} ${row.value}; --help explains`)
     }
   }
   return values
 }
 
-function parse(
-  table: OptionTable,
-  args: readonly string[],
-): Record<string, string | boolean | undefined> {
+// Not strict: its refusals take several lines, and it takes no negative number for a value.
+function tokensOf(table: OptionTable, args: readonly string[]) {
   const options = Object.fromEntries(
     Object.entries(table).map(([name, { kind }]) => [
       name,
       { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) },
     ]),
   )
-  try {
-    return parseArgs({ args: joinNegatives(args), options, strict: true, allowPositionals: false })
-      .values
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
-    throw new UsageError(`${message}; --help lists the options`, { cause })
-  }
+  return parseArgs({ args: [...args], options, strict: false, tokens: true }).tokens
 }
 
-/** `--snr -5` is meant as `--snr=-5`, which is all that parseArgs takes. */
-function joinNegatives(args: readonly string[]): string[] {
-  const joined: string[] = []
-  for (const arg of args) {
-    const before = joined.at(-1)
-    const isValue = /^-\d/.test(arg) && before?.startsWith('--') && !before.includes('=')
-    if (isValue) joined[joined.length - 1] = `${before}=${arg}`
-    else joined.push(arg)
+function readValue(name: string, row: OptionRow, text: string | undefined): OptionValue {
+  if (row.kind === 'flag') {
+    if (text === undefined) return true
+    throw new UsageError(`--${name} takes no value, but was given '${text}'; --help explains`)
   }
-  return joined
+  if (text === undefined || text === '' || text.startsWith('--')) {
+    throw new UsageError(`--${name} has no value; give ${allowedOf(row)} (--help explains)`)
+  }
+  const value = row.kind === 'text' ? readText(row, text) : readNumbers(row, text)
+  if (value !== undefined) return value
+  throw new UsageError(`--${name}: '${text}'; give ${allowedOf(row)} (--help explains)`)
 }
 
-function readValue(name: string, row: OptionRow, text: string | boolean): OptionValue {
-  if (typeof text === 'boolean') return text
-  if (row.choices && !row.choices.includes(text)) {
-    throw new UsageError(`--${name}: '${text}' is not one of ${row.choices.join(', ')}`)
-  }
-  if (row.kind === 'text') return text
-  const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
-  if (numbers.some((number) => !Number.isFinite(number))) {
-    throw new UsageError(
-      `--${name}: '${text}' is not a number${row.kind === 'numbers' ? ' list' : ''}`,
-    )
-  }
-  return row.kind === 'number' ? (numbers[0] ?? 0) : numbers
+function readText({ choices }: OptionRow, text: string): string | undefined {
+  return !choices || choices.includes(text) ? text : undefined
 }
+
+function readNumbers(row: OptionRow, text: string): number | number[] | undefined {
+  const parts = text.split(',').map((part) => part.trim())
+  const numbers = parts.map((part) => (part === '' ? Number.NaN : Number(part)))
+  const [low, high] = row.range ?? [-Number.MAX_VALUE, Number.MAX_VALUE]
+  const isAllowed = (number: number): boolean =>
+    number >= low && number <= high && (row.kind === 'number' || Number.isInteger(number))
+  if (!numbers.every(isAllowed)) return undefined
+  if (row.kind === 'integers')
+    return numbers.length === (row.count ?? numbers.length) ? numbers : undefined
+  return numbers.length === 1 ? numbers[0] : undefined
+}
+
+/** What may be given, in words. */
+export function allowedOf({ kind, value, choices, range, count }: OptionRow): string {
+  if (choices) return inWords(choices)
+  if (kind === 'flag') return 'nothing'
+  if (kind === 'text') return value ?? 'text'
+  const from = range ? ` from ${range[0]} to ${range[1]}` : ''
+  if (kind === 'integers') return `${count ?? 'one or more'} whole numbers${from}, with commas`
+  return `a ${kind === 'integer' ? 'whole number' : 'number'}${from}`
+}
+
+function inWords(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
+}
+
+const INDENT = 28
+const COLUMNS = 80
 
 export function helpOf(usage: string, table: OptionTable): string {
-  const rows = Object.entries(table).map(([name, row]) => {
-    const value = row.value ?? row.choices?.join('|') ?? ''
-    const ending = row.byDefault === undefined ? '' : ` (default ${row.byDefault})`
-    return [`  --${name} ${value}`.trimEnd(), `${row.help}${ending}`] as const
+  const rows = Object.entries(table).flatMap(([name, row]) => {
+    const left = `  --${name} ${row.value ?? ''}`.trimEnd()
+    const [first = '', ...others] = wrap(explanationOf(row), COLUMNS - INDENT)
+    return [
+      `${left.padEnd(INDENT)}${first}`,
+      ...others.map((line) => `${' '.repeat(INDENT)}${line}`),
+    ]
   })
-  const width = 30
-  const lines = rows.map(([left, right]) =>
-    left.length < width ? `${left.padEnd(width)}${right}` : `${left}\n${' '.repeat(width)}${right}`,
-  )
-  return `${usage}\n\n${lines.join('\n')}\n`
+  return `${usage}\n\n${rows.join('\n')}\n`
+}
+
+function explanationOf(row: OptionRow): string {
+  const details = [
+    row.choices ? inWords(row.choices) : '',
+    row.range ? `${row.range[0]} to ${row.range[1]}` : '',
+    row.isRequired ? 'required' : '',
+    row.byDefault === undefined ? '' : `default ${row.byDefault}`,
+  ].filter((part) => part !== '')
+  return details.length === 0 ? row.help : `${row.help} (${details.join('; ')})`
 }

@@ -29,6 +29,7 @@ const titles: { readonly [P in PhaseName]: string } = {
 const RED = 31
 const GREEN = 32
 const DIM = 2
+const CLEAR_LINE = '\r\u001b[2K'
 
 export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
   const paint = (code: number, text: string): string =>
@@ -41,17 +42,8 @@ export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
         : { lines: [title] }
     }
     case 'progress': {
-      const details = [
-        event.framesPerSecond === undefined
-          ? ''
-          : `${Math.round(event.framesPerSecond / 1000)}k frames/s`,
-        event.loss === undefined ? '' : `loss ${event.loss.toFixed(3)}`,
-        event.remainingSeconds === undefined ? '' : `${Math.ceil(event.remainingSeconds)} s left`,
-      ].filter((part) => part !== '')
-      return {
-        lines: [],
-        bar: barOf(event.phase, event.done / event.total, details.join('  '), style),
-      }
+      const bar = barOf(event.phase, event.done / Math.max(1, event.total), detailsOf(event), style)
+      return { lines: [], bar }
     }
     case 'phase-ended': {
       const line = `${titles[event.phase]} took ${event.seconds.toFixed(1)} s`
@@ -78,21 +70,52 @@ export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
   }
 }
 
+type Progress = Extract<RunEvent, { type: 'progress' }>
+
+function detailsOf({ framesPerSecond, loss, remainingSeconds }: Progress): string {
+  return [
+    framesPerSecond === undefined ? '' : `${inThousands(framesPerSecond)} frames/s`,
+    loss === undefined ? '' : `loss ${loss.toFixed(3)}`,
+    remainingSeconds === undefined ? '' : `${inMinutes(remainingSeconds)} left`,
+  ]
+    .filter((part) => part !== '')
+    .join('  ')
+}
+
+function inThousands(number: number): string {
+  return number < 10_000 ? `${Math.round(number)}` : `${Math.round(number / 1_000)}k`
+}
+
+function inMinutes(seconds: number): string {
+  const whole = Math.ceil(seconds)
+  return whole < 120 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
+}
+
+const TITLE_WIDTH = 21
+const BAR_WIDTHS = { least: 6, most: 24 } as const
+/** Of ' 100 %  ' and of the last column, where a terminal would wrap. */
+const REST_WIDTH = 9
+
+/** The bar gives way to the details; a terminal too narrow for both cuts the details. */
 function barOf(
   phase: PhaseName,
   part: number,
   details: string,
-  { columns }: ProgressStyle,
+  { columns, interactive }: ProgressStyle,
 ): string {
-  const width = columns < 100 ? 16 : 24
+  const room = interactive ? columns - TITLE_WIDTH - REST_WIDTH - details.length : BAR_WIDTHS.most
+  const width = Math.min(BAR_WIDTHS.most, Math.max(BAR_WIDTHS.least, room))
   const filled = Math.round(width * Math.min(1, Math.max(0, part)))
   const bar = `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`
   const percent = `${Math.floor(100 * part)}`.padStart(3)
-  return `${titles[phase].padEnd(22)}${bar} ${percent} %  ${details}`.slice(0, columns - 1)
+  const line = `${titles[phase].padEnd(TITLE_WIDTH)}${bar} ${percent} %  ${details}`.trimEnd()
+  return interactive ? line.slice(0, columns - 1) : line
 }
 
 export interface ProgressWriter {
   show(event: RunEvent): void
+  /** Takes the bar away: whatever is written next starts on a line of its own. */
+  close(): void
 }
 
 /** Elsewhere than on a terminal a bar becomes a line, at most one every tenth of its phase. */
@@ -114,9 +137,13 @@ export function progressWriter(
         for (const line of isDue && next ? [...lines, next] : lines) write(`${line}\n`)
         return
       }
-      const clear = bar ? '\r\u001b[2K' : ''
+      const clear = bar ? CLEAR_LINE : ''
       bar = next ?? bar
       write(`${clear}${lines.map((line) => `${line}\n`).join('')}${bar}`)
+    },
+    close() {
+      if (bar && style.interactive) write(CLEAR_LINE)
+      bar = ''
     },
   }
 }

@@ -1,8 +1,9 @@
 // The table at the end of a run: at most 80 columns, plain text.
 import type { Comparison, Report, ReportedErrorRate } from '../report.ts'
+import { wrap } from './lines.ts'
 
 export function reportTable(report: Report): string {
-  const { errorRate, updates, staleness, restarts } = report
+  const { errorRate, updates, staleness, throughput } = report
   const rates: [string, ReportedErrorRate | undefined][] = [
     ['cross-entropy', errorRate.crossEntropy],
     ['control: more cross-entropy', errorRate.control],
@@ -11,49 +12,66 @@ export function reportTable(report: Report): string {
       report.criterion === 'ce' ? undefined : errorRate.final,
     ],
   ]
+  const counts =
+    `${updates.acknowledged} acknowledged, ${updates.applied} applied, ` +
+    `${updates.duplicates} duplicates, ${updates.refused} refused`
   const lines = [
     '',
     'Word errors on the test set     percent   95 % interval    ins    del    sub',
     ...rates.flatMap(([name, rate]) => (rate ? [rateLine(name, rate)] : [])),
     `                                of ${errorRate.final.words} words`,
     '',
-    verdict(report),
+    ...wrap(verdict(report), COLUMNS),
     '',
-    `updates      ${updates.acknowledged} acknowledged, ${updates.applied} applied, ${updates.duplicates} duplicates, ${updates.refused} refused`,
-    `staleness    median ${staleness.p50}, p99 ${staleness.p99}, maximum ${staleness.max}   ${histogram(staleness.histogram)}`,
-    ...(restarts.length === 0
-      ? ['restarts     none']
-      : restarts.map(
-          ({ actor, cause, recoveredMs }, index) =>
-            `${index === 0 ? 'restarts' : ''}`.padEnd(13) +
-            `${actor}: ${cause}, back after ${Math.round(recoveredMs)} ms`,
-        )),
-    `throughput   ${Math.round(report.throughput.framesPerSecond)} frames/s, ${Math.round(100 * report.computeShare)} % of trainer time in ONNX Runtime`,
-    ...skippedLines(report),
-    `model        ${report.model} (${report.parameters} parameters)`,
-    `took         ${report.seconds.toFixed(0)} s`,
+    ...row('updates', [counts]),
+    ...row('staleness', [
+      `median ${staleness.p50}, p99 ${staleness.p99}, maximum ${staleness.max}`,
+      ...histogramLines(staleness.histogram),
+    ]),
+    ...row('restarts', restartLines(report)),
+    ...row('throughput', [
+      `${Math.round(throughput.framesPerSecond)} frames/s, ` +
+        `${Math.round(100 * report.computeShare)} % of trainer time in ONNX Runtime`,
+    ]),
+    ...row('left out', leftOut(report)),
+    ...row('model', [`${report.model} (${report.parameters} parameters)`]),
+    ...row('took', [`${report.seconds.toFixed(0)} s`]),
     '',
   ]
   return lines.join('\n')
 }
 
+const COLUMNS = 80
+const INDENT = 13
+
+/** A name in front of the first of its lines; none where there is nothing to say. */
+function row(name: string, texts: readonly string[]): string[] {
+  return texts
+    .flatMap((text) => wrap(text, COLUMNS - INDENT))
+    .map((line, index) => `${(index === 0 ? name : '').padEnd(INDENT)}${line}`)
+}
+
 /** One plain sentence: whether sequence training won, and over what. */
 export function verdict({ criterion, comparison, errorRate }: Report): string {
   if (criterion === 'ce') return 'Cross-entropy only: no sequence training was asked for.'
+  // Against the better of the two, so that a gain is not just more training.
   const useControl =
     comparison.control !== undefined &&
     (errorRate.control?.percent ?? Number.POSITIVE_INFINITY) < errorRate.crossEntropy.percent
-  const against: Comparison =
-    (useControl ? comparison.control : undefined) ?? comparison.crossEntropy
+  const against = (useControl ? comparison.control : undefined) ?? comparison.crossEntropy
   const name = useControl ? 'the control' : 'cross-entropy'
-  const size = `${Math.abs(against.relativePercent).toFixed(1)} % relative`
-  const interval = `(95 % interval ${against.low.toFixed(1)} to ${against.high.toFixed(1)} %)`
-  if (against.high < 0)
-    return `Sequence training WON: ${size} fewer errors than ${name}\n${interval}.`
-  if (against.low > 0)
-    return `Sequence training LOST: ${size} more errors than ${name}\n${interval}.`
-  const direction = against.relativePercent < 0 ? 'fewer' : 'more'
-  return `No clear winner: ${size} ${direction} errors than ${name}\n${interval}.`
+  const { relativePercent, low, high } = against
+  const difference =
+    relativePercent === 0
+      ? `as many errors as ${name}`
+      : `${Math.abs(relativePercent).toFixed(1)} % relative ${relativePercent < 0 ? 'fewer' : 'more'} errors than ${name}`
+  const interval = `(95 % interval ${low.toFixed(1)} to ${high.toFixed(1)} %).`
+  return `${outcome(against)}: ${difference} ${interval}`
+}
+
+function outcome({ low, high }: Comparison): string {
+  if (high < 0) return 'Sequence training WON'
+  return low > 0 ? 'Sequence training LOST' : 'No clear winner'
 }
 
 function rateLine(name: string, rate: ReportedErrorRate): string {
@@ -64,23 +82,40 @@ function rateLine(name: string, rate: ReportedErrorRate): string {
   return `  ${name.padEnd(30)}${rate.percent.toFixed(2).padStart(7)}   ${interval.padStart(13)}${counts.join('')}`
 }
 
-/** Bars of the counts, one a staleness from 0. */
+const BARS = '▁▂▃▄▅▆▇█'
+const BARS_MAX = 40
+
+/** A bar a count, the largest full, none for zero; many counts share bars, equally many each. */
 export function histogram(counts: readonly number[]): string {
-  const shown = counts.slice(0, 16)
-  const largest = Math.max(1, ...shown)
-  const bars = '▁▂▃▄▅▆▇█'
-  return shown
-    .map((count) =>
-      count === 0 ? ' ' : (bars[Math.min(7, Math.floor((8 * count) / largest))] ?? ' '),
-    )
+  const perBar = Math.max(1, Math.ceil(counts.length / BARS_MAX))
+  const sums = Array.from({ length: Math.ceil(counts.length / perBar) }, (_, bar) =>
+    counts.slice(bar * perBar, (bar + 1) * perBar).reduce((sum, count) => sum + count, 0),
+  )
+  const largest = Math.max(1, ...sums)
+  return sums
+    .map((sum) => (sum === 0 ? ' ' : BARS[Math.min(7, Math.floor((8 * sum) / largest))]))
     .join('')
 }
 
-function skippedLines({ skipped, rejectedFrames, nonFinite }: Report): string[] {
-  const parts = [
+function histogramLines(counts: readonly number[]): string[] {
+  return counts.length < 2 ? [] : [`0 ${histogram(counts)} ${counts.length - 1}`]
+}
+
+function restartLines({ restarts }: Report): string[] {
+  if (restarts.length === 0) return ['none']
+  return restarts.map(
+    ({ actor, cause, recoveredMs }) =>
+      `${actor}: ${cause}, ` +
+      (recoveredMs === null
+        ? 'the run ended before it was needed again'
+        : `back after ${Math.round(recoveredMs)} ms`),
+  )
+}
+
+function leftOut({ skipped, rejectedFrames, nonFinite }: Report): string[] {
+  return [
     skipped.length > 0 ? `${skipped.length} utterances or files` : '',
     rejectedFrames > 0 ? `${rejectedFrames} frames without their reference in the lattice` : '',
     nonFinite > 0 ? `${nonFinite} utterances with a criterion that was not finite` : '',
   ].filter((part) => part !== '')
-  return parts.map((part, index) => `${(index === 0 ? 'left out' : '').padEnd(13)}${part}`)
 }

@@ -1,16 +1,15 @@
 // The commands: options in, a run, its progress, its table and an exit status out.
-
-import { realEnvironment } from '../../runtime/index.ts'
+import { dirname } from 'node:path'
+import { type Disk, realEnvironment } from '../../runtime/index.ts'
 import { decodeFolder } from '../decode.ts'
 import { startDemo } from '../demo/demo.ts'
-import type { RunEvent } from '../events.ts'
 import { launch, type Run, speech } from '../launch.ts'
 import { resumedOptions } from '../run-record.ts'
 import type { SpeechOptions } from '../speech-options.ts'
 import { decodeOptions, demoOptions, trainSpeechOptions } from './commands.ts'
 import { formatCtm } from './ctm.ts'
-import { helpOf, type OptionValues, readOptions } from './options.ts'
-import { progressWriter } from './progress.ts'
+import { helpOf, type OptionValue, type OptionValues, readOptions } from './options.ts'
+import { type ProgressWriter, progressWriter } from './progress.ts'
 import { reportTable } from './report-table.ts'
 
 export async function trainSpeechCommand(args: readonly string[]): Promise<number> {
@@ -20,13 +19,13 @@ export async function trainSpeechCommand(args: readonly string[]): Promise<numbe
   }
   const { resume, quiet, ...rest } = readOptions(resumable(args), args)
   const given = camelCased(rest) as unknown as SpeechOptions
-  const disk = realEnvironment({ seed: 0 }).disk
+  prepareFolderOf(given.report)
   const options =
     typeof resume === 'string'
-      ? { ...resumedOptions(disk, resume), ...given, resume: true, out: resume }
+      ? { ...resumedOptions(realDisk(), resume), ...given, resume: true, out: resume }
       : given
-  const show = shower(quiet === true)
-  return await follow(await launch({ task: speech(options) }), show)
+  const writer = writerFor(quiet === true)
+  return await follow(await launch({ task: speech(options) }), writer)
 }
 
 // A resumed run knows its data.
@@ -43,14 +42,15 @@ export async function demoCommand(args: readonly string[]): Promise<number> {
     return 0
   }
   const { seed, out, report, quiet } = readOptions(demoOptions, args)
-  const show = shower(quiet === true)
+  const writer = writerFor(quiet === true)
+  prepareFolderOf(report)
   const run = await startDemo({
     seed: typeof seed === 'number' ? seed : 1,
     ...(typeof out === 'string' && { out }),
     ...(typeof report === 'string' && { report }),
-    emit: show,
-  })
-  return await follow(run, show)
+    emit: writer.show,
+  }).finally(writer.close)
+  return await follow(run, writer)
 }
 
 export async function decodeCommand(args: readonly string[]): Promise<number> {
@@ -59,6 +59,7 @@ export async function decodeCommand(args: readonly string[]): Promise<number> {
     return 0
   }
   const { model, data, ctm } = readOptions(decodeOptions, args)
+  prepareFolderOf(ctm)
   const { utterances, errorRate, skipped } = await decodeFolder({
     model: String(model),
     data: String(data),
@@ -72,35 +73,57 @@ export async function decodeCommand(args: readonly string[]): Promise<number> {
   )
   if (typeof ctm === 'string') {
     const text = new TextEncoder().encode(formatCtm(utterances))
-    realEnvironment({ seed: 0 }).disk.write(ctm, text)
+    realDisk().write(ctm, text)
   }
   return 0
 }
 
+// Now, not after an hour of training: a path that cannot be written is refused before the run.
+function prepareFolderOf(path: OptionValue | undefined): void {
+  if (typeof path === 'string') realDisk().makeFolder(dirname(path))
+}
+
+function realDisk(): Disk {
+  return realEnvironment({ seed: 0 }).disk
+}
+
 /** Shows a run until it ends. The first Ctrl-C checkpoints and stops it, the second ends at once. */
-async function follow(run: Run, show: (event: RunEvent) => void): Promise<number> {
+async function follow(run: Run, writer: ProgressWriter): Promise<number> {
   let isStopping = false
   const onInterrupt = (): void => {
     if (isStopping) process.exit(130)
     isStopping = true
-    show({ type: 'note', message: 'stopping: writing a checkpoint (Ctrl-C again ends at once)' })
+    writer.show({
+      type: 'note',
+      message: 'stopping: writing a checkpoint (Ctrl-C again ends at once)',
+    })
     void run.stop()
   }
   process.on('SIGINT', onInterrupt)
   process.on('SIGTERM', onInterrupt)
-  for await (const event of run.events()) show(event)
+  try {
+    for await (const event of run.events()) writer.show(event)
+  } finally {
+    writer.close()
+  }
   const report = await run.done
   console.log(reportTable(report))
   return 0
 }
 
-function shower(quiet: boolean): (event: RunEvent) => void {
-  if (quiet) return () => {}
-  const { isTTY, columns = 80 } = process.stderr
-  const colour = isTTY === true && process.env.NO_COLOR === undefined
-  const style = { columns, colour, interactive: isTTY === true }
-  const writer = progressWriter((text) => void process.stderr.write(text), style)
-  return (event) => writer.show(event)
+function writerFor(quiet: boolean): ProgressWriter {
+  if (quiet) return { show: () => {}, close: () => {} }
+  const { stderr } = process
+  const isTerminal = stderr.isTTY === true
+  const style = {
+    // Asked anew for every line: a window may change its size.
+    get columns() {
+      return stderr.columns ?? 80
+    },
+    colour: isTerminal && !process.env.NO_COLOR,
+    interactive: isTerminal,
+  }
+  return progressWriter((text) => void stderr.write(text), style)
 }
 
 function camelCased(values: OptionValues): OptionValues {

@@ -42,9 +42,10 @@ export async function startDemo({ seed, out, report, emit }: DemoOptions): Promi
 }
 
 async function synthesise(
-  { disk, compute }: Environment,
+  { clock, disk, compute }: Environment,
   { seed, data, emit }: { seed: number; data: string; emit: (event: RunEvent) => void },
 ): Promise<void> {
+  const begun = clock.now()
   disk.makeFolder(data)
   const plans = planVoices(seed, VOICES)
   const total = plans.length
@@ -57,6 +58,8 @@ async function synthesise(
       thread.call('speak', { folder: data, plan: plans[from], takes: TAKES }),
     take: (_, { to }) => emit({ type: 'progress', phase: 'synthesise', done: to, total }),
   })
+  const seconds = (clock.now() - begun) / 1_000
+  emit({ type: 'phase-ended', phase: 'synthesise', seconds })
 }
 
 function freeFolder({ disk }: Environment): string {

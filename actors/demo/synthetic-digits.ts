@@ -28,6 +28,10 @@ const ACCENTS = [
   'en-029',
   'en-us-nyc',
 ]
+/**
+ * Not f2, f3 and f5: their breath is noise that espeak-ng seeds with the time of day, so that no seed
+ * gives the same bytes again.
+ */
 const VARIANTS = [
   'm1',
   'm2',
@@ -37,10 +41,10 @@ const VARIANTS = [
   'm6',
   'm7',
   'f1',
-  'f2',
-  'f3',
+  'linda',
+  'belinda',
   'f4',
-  'f5',
+  'steph',
   'klatt',
   'klatt2',
   'croak',
@@ -122,9 +126,18 @@ async function openVoice(voice: string): Promise<(word: string, prosody: Prosody
       if (audio) chunks.push(audio.slice())
       return false
     })
-    const samples = Float32Array.from(chunks.flatMap((chunk) => [...chunk]))
-    return resample(samples, synthesiser.get_samplerate(), RATE)
+    return resample(joined(chunks), synthesiser.get_samplerate(), RATE)
   }
+}
+
+function joined(chunks: readonly Int16Array[]): Float32Array {
+  const samples = new Float32Array(chunks.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    samples.set(chunk, at)
+    at += chunk.length
+  }
+  return samples
 }
 
 function trimSilence(samples: Float32Array): Float32Array {

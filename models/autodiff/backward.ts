@@ -1,14 +1,14 @@
 // The gradient of an ONNX graph is an ONNX graph: the forward nodes, then one walk back over them that
 // asks the rule of each operator. Standard operators only, so any provider of ONNX Runtime can run it.
 import { assert } from '../../protocol/assert.ts'
-import { type Builder, graphBuilder, type Handle } from '../builder.ts'
+import { type Builder, graphBuilder, type Handle, knownCount } from '../builder.ts'
 import { type Graph, GraphError, type Node } from '../graph.ts'
-import { gradientRules } from './gradient-rules.ts'
+import { type GradientRule, gradientRules } from './gradient-rules.ts'
 
 export interface BackwardOptions {
   /**
    * Name of a graph input, shaped like `loss`, that the gradient starts from: an outer derivative.
-   * Absent: the loss is a scalar and the gradient starts from 1.
+   * Absent: the loss is one number and the gradient starts from 1.
    */
   readonly seed?: string
 }
@@ -29,7 +29,7 @@ export function backward(
   refuseUnknown(graph, onTheWay, loss)
   const lossValue = b.value(loss)
   const gradients = new Map<string, Handle>([
-    [loss, seed ? b.input(seed, lossValue.shape) : b.constant([1], [])],
+    [loss, seed ? b.input(seed, lossValue.shape) : one(b, lossValue)],
   ])
   for (const node of [...graph.nodes].reverse()) {
     const [name = ''] = node.outputs
@@ -45,6 +45,13 @@ export function backward(
   return b.build([...graph.outputs, ...outputs], graph.metadata)
 }
 
+function one(b: Builder, { name, shape }: Handle): Handle {
+  if (knownCount(shape) !== 1) {
+    throw new GraphError(`${name} is ${shape.join('x')}, not one number: its gradient needs a seed`)
+  }
+  return b.constant([1], shape as readonly number[])
+}
+
 interface Step {
   readonly b: Builder
   readonly node: Node
@@ -54,18 +61,23 @@ interface Step {
 }
 
 function addInputGradients({ b, node, grad, onTheWay, gradients }: Step): void {
-  const rule = gradientRules[node.op]
+  const rule = ruleOf(node)
   assert(rule !== undefined, 'operators without a rule were refused')
   const made = rule(b, {
     node,
     grad,
-    inputs: node.inputs.map((input) => b.value(input)),
+    inputs: node.inputs.map((input) => (input ? b.value(input) : undefined)),
     output: b.value(node.outputs[0] ?? ''),
     isWanted: (input) => onTheWay.has(node.inputs[input] ?? ''),
   })
   node.inputs.forEach((input, index) => {
     const part = made[index]
-    if (!part || !onTheWay.has(input)) return
+    if (!onTheWay.has(input)) return
+    if (!part) {
+      // Integers (shapes, indices) have no gradient; a missing float gradient would be a wrong sum.
+      if (b.value(input).dtype !== 'float32') return
+      throw new GraphError(`node ${node.name}: ${node.op} has no gradient for its input ${input}`)
+    }
     const sum = gradients.get(input)
     gradients.set(input, sum ? b.node('Add', [sum, part]) : part)
   })
@@ -86,7 +98,10 @@ function refuseUnknown(graph: Graph, onTheWay: ReadonlySet<string>, loss: string
   for (const node of [...graph.nodes].reverse()) {
     if (!node.outputs.some((output) => needed.has(output) && onTheWay.has(output))) continue
     for (const input of node.inputs) needed.add(input)
-    if (gradientRules[node.op]) continue
+    if (ruleOf(node)) continue
     throw new GraphError(`node ${node.name}: operator ${node.op} has no gradient rule`)
   }
 }
+
+const ruleOf = ({ op }: Node): GradientRule | undefined =>
+  Object.hasOwn(gradientRules, op) ? gradientRules[op] : undefined

@@ -14,7 +14,8 @@ import {
 
 export interface RuleArguments {
   readonly node: Node
-  readonly inputs: readonly Handle[]
+  /** undefined = an optional input left out. */
+  readonly inputs: readonly (Handle | undefined)[]
   readonly output: Handle
   readonly grad: Handle
   /** Whether input i leads to a wanted parameter: the others need no gradient. */
@@ -65,7 +66,8 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     if (!x || !y) return []
     const over = b.node('Div', [grad, y])
     const toY = () => unbroadcast(b, b.node('Neg', [times(b, over, output)]), y.shape)
-    return [unbroadcast(b, over, x.shape), isWanted(1) ? toY() : undefined]
+    const toX = () => unbroadcast(b, over, x.shape)
+    return [isWanted(0) ? toX() : undefined, isWanted(1) ? toY() : undefined]
   },
   Neg: (b, { grad }) => [b.node('Neg', [grad])],
   // ORT runs Greater + Where slower than Sign: relu's output is 0 or above, so its sign is the mask.
@@ -82,11 +84,13 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
   Log: (b, { grad, inputs: [x] }) => [b.node('Div', [grad, x])],
   Sqrt: (b, { grad, output }) => [b.node('Div', [times(b, grad, b.constant([0.5], [])), output])],
   Abs: (b, { grad, inputs: [x] }) => [x && times(b, grad, b.node('Sign', [x]))],
-  // d x^p / dx = p x^(p-1); the exponent itself is not differentiated.
-  Pow: (b, { grad, inputs: [x, p] }) => {
+  // d x^p / dx = p x^(p-1); d x^p / dp = x^p log x, which is no number where x < 0.
+  Pow: (b, { grad, inputs: [x, p], output, isWanted }) => {
     if (!x || !p) return []
-    const power = b.node('Pow', [x, b.node('Sub', [p, b.constant([1], [])])])
-    return [unbroadcast(b, times(b, grad, times(b, p, power)), x.shape), undefined]
+    const power = () => b.node('Pow', [x, b.node('Sub', [p, b.constant([1], [])])])
+    const toX = () => unbroadcast(b, times(b, grad, times(b, p, power())), x.shape)
+    const toP = () => unbroadcast(b, times(b, grad, times(b, output, b.node('Log', [x]))), p.shape)
+    return [isWanted(0) ? toX() : undefined, isWanted(1) ? toP() : undefined]
   },
   Clip: (b, { grad, inputs: [x], output }) => {
     if (!x) return []
@@ -114,7 +118,7 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     const symbols = x.shape.filter((extent) => typeof extent === 'string').length
     const target = x.shape.map((extent) => (typeof extent === 'string' ? -1 : extent))
     const shape = symbols > 1 ? b.node('Shape', [x], { dtype: 'int64' }) : b.integers(target)
-    return [b.node('Reshape', [grad, shape]), undefined]
+    return [b.node('Reshape', [grad, shape], { shape: x.shape }), undefined]
   },
   ReduceSum: (b, { node, grad, inputs: [x] }) => [x && spread(b, node, grad, x), undefined],
   ReduceMean: (b, { node, grad, inputs: [x], output }) => {
@@ -141,6 +145,54 @@ export const gradientRules: Readonly<Record<string, GradientRule>> = {
     })
     return [times(b, output, b.node('Sub', [grad, sum]))]
   },
+  Gather: pickRule,
+  GatherElements: pickRule,
+  Slice: pickRule,
+  Concat: concatRule,
+}
+
+/**
+ * Operators that copy elements of their first input: the same node, run on the numbers 0, 1, 2, ... in
+ * the place of that input, tells where every element came from; the gradients are added up there.
+ */
+function pickRule(
+  b: Builder,
+  { node, grad, inputs: [x, ...others] }: RuleArguments,
+): readonly (Handle | undefined)[] {
+  if (!x) return []
+  const dtype = 'int64'
+  const size = b.node('Size', [x], { dtype })
+  const range = [b.integers([0], []), size, b.integers([1], [])]
+  const xShape = b.node('Shape', [x], { dtype })
+  const numbers = b.node('Reshape', [b.node('Range', range), xShape], { shape: x.shape })
+  const { attributes } = node
+  const origins = b.node(node.op, [numbers, ...others], { attributes, shape: grad.shape })
+  const flat = (value: Handle) => b.node('Reshape', [value, b.integers([-1])])
+  const count = b.node('Reshape', [size, b.integers([1])])
+  const zeros = b.node('ConstantOfShape', [count], { dtype: 'float32', shape: ['elements'] })
+  const sums = b.node('ScatterElements', [zeros, flat(origins), flat(grad)], {
+    attributes: { axis: integer(0), reduction: { type: 'text', value: 'add' } },
+  })
+  return [b.node('Reshape', [sums, xShape], { shape: x.shape })]
+}
+
+/** Each input gets its stretch of the gradient, which begins where the input before it ends. */
+function concatRule(
+  b: Builder,
+  { node, grad, inputs, isWanted }: RuleArguments,
+): readonly (Handle | undefined)[] {
+  const rank = grad.shape.length
+  const axis = (integerOf(node, 'axis', 0) + rank) % rank
+  let start = b.integers([0])
+  return inputs.map((x, index) => {
+    if (!x) return undefined
+    const attributes = { start: integer(axis), end: integer(axis + 1) }
+    const end = b.node('Add', [start, b.node('Shape', [x], { attributes, dtype: 'int64' })])
+    const part = () => b.node('Slice', [grad, start, end, b.integers([axis])], { shape: x.shape })
+    const made = isWanted(index) ? part() : undefined
+    start = end
+    return made
+  })
 }
 
 /** Y = alpha A' B' + beta C: transposes stay inside Gemm, so no Transpose node is ever run. */

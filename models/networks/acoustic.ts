@@ -2,7 +2,7 @@
 // needs. Weights are stored inputs x outputs, so the forward pass is a plain Gemm.
 import { backward } from '../autodiff/backward.ts'
 import { type Builder, graphBuilder, type Handle } from '../builder.ts'
-import { type Graph, integer } from '../graph.ts'
+import { type Graph, GraphError, integer } from '../graph.ts'
 import { type ParameterLayout, type ParameterSpec, viewsOf } from '../parameters.ts'
 
 export interface AcousticOptions {
@@ -97,6 +97,8 @@ function parametersOf(options: AcousticOptions): ParameterSpec[] {
 
 function layersOf({ inputs, hidden, outputs, nonlinearity }: AcousticOptions) {
   const group = nonlinearity === 'relu' ? 1 : nonlinearity.pNormGroup
+  const uneven = hidden.find((units) => units % group !== 0)
+  if (uneven !== undefined) throw new GraphError(`${uneven} units are no p-norm groups of ${group}`)
   const widths = [inputs, ...hidden.map((units) => units / group)]
   const sizes = [...hidden, outputs]
   return sizes.map((size, index) => ({ inputs: widths[index] ?? 0, outputs: size }))

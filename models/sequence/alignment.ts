@@ -1,7 +1,12 @@
 // Forced alignment: the best path through the graph of a transcript, and priors counted from it.
+import { assert } from '../../protocol/assert.ts'
 import type { Alignment, DecodingGraph } from './decoding-graph.ts'
 
-export type AlignmentRefusal = 'utterance shorter than its graph' | 'scores are not finite'
+export type AlignmentRefusal =
+  | 'utterance shorter than its graph'
+  /** Long enough, but no path has this many frames. */
+  | 'no path'
+  | 'non-finite scores'
 
 export type AlignmentOutcome =
   | { readonly aligned: true; readonly alignment: Alignment; readonly score: number }
@@ -18,7 +23,13 @@ export function viterbiAligner(): (
   let pointers = new Int32Array(0)
   return (graph, { values, pdfs, scale }) => {
     const frames = values.length / pdfs
-    const { stateCount, arcOffset, arcTarget, arcPdf, arcScore, finalScore } = graph
+    assert(Number.isInteger(frames), 'scores are frames x pdfs')
+    assert(
+      graph.arcPdf.every((pdf) => pdf < pdfs),
+      'the scores have a column for every pdf of the graph',
+    )
+    if (!areFinite(values)) return { aligned: false, reason: 'non-finite scores' }
+    const { stateCount, arcOffset, arcTarget, arcPdf, arcScore } = graph
     if (pointers.length < frames * stateCount) pointers = new Int32Array(frames * stateCount * 2)
     let now = new Float64Array(stateCount).fill(Number.NEGATIVE_INFINITY)
     let later = new Float64Array(stateCount)
@@ -41,31 +52,35 @@ export function viterbiAligner(): (
       }
       ;[now, later] = [later, now]
     }
-    return traceBack(graph, { frames, now, finalScore, pointers, values })
+    return traceBack(graph, { frames, now, pointers })
   }
+}
+
+/** A sum of single-precision numbers is finite in double precision exactly if all of them are. */
+function areFinite(values: Float32Array): boolean {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i]!
+  return Number.isFinite(sum)
 }
 
 function traceBack(
   graph: DecodingGraph,
-  end: {
-    frames: number
-    now: Float64Array
-    finalScore: Float64Array
-    pointers: Int32Array
-    values: Float32Array
-  },
+  {
+    frames,
+    now,
+    pointers,
+  }: { readonly frames: number; readonly now: Float64Array; readonly pointers: Int32Array },
 ): AlignmentOutcome {
-  const { frames, now, finalScore, pointers, values } = end
   let best = Number.NEGATIVE_INFINITY
   let state = -1
   for (let s = 0; s < graph.stateCount; s++) {
-    const total = now[s]! + finalScore[s]!
+    const total = now[s]! + graph.finalScore[s]!
     if (total > best) [best, state] = [total, s]
   }
   if (state < 0) {
-    const allFinite = values.every((value) => Number.isFinite(value))
-    const reason = allFinite ? 'utterance shorter than its graph' : 'scores are not finite'
-    return { aligned: false, reason }
+    const shortest = framesMin(graph)
+    const isShort = frames < shortest && shortest < Number.POSITIVE_INFINITY
+    return { aligned: false, reason: isShort ? 'utterance shorter than its graph' : 'no path' }
   }
   const alignment = {
     pdfs: new Int32Array(frames),
@@ -81,6 +96,27 @@ function traceBack(
     state = sources[arc]!
   }
   return { aligned: true, alignment, score: best }
+}
+
+/** Frames of the shortest path; Infinity if no final state can be reached. */
+export function framesMin(graph: DecodingGraph): number {
+  const reached = new Set([graph.start])
+  let frames = 0
+  for (let front = [graph.start]; front.length > 0; frames++) {
+    const next: number[] = []
+    for (const state of front) {
+      if (graph.finalScore[state]! > Number.NEGATIVE_INFINITY) return frames
+      for (let arc = graph.arcOffset[state]!; arc < graph.arcOffset[state + 1]!; arc++) {
+        const target = graph.arcTarget[arc]!
+        if (graph.arcScore[arc]! > Number.NEGATIVE_INFINITY && !reached.has(target)) {
+          reached.add(target)
+          next.push(target)
+        }
+      }
+    }
+    front = next
+  }
+  return Number.POSITIVE_INFINITY
 }
 
 /** The source state of every arc. */

@@ -1,7 +1,7 @@
 // The decoding graph: an epsilon-free state machine whose every arc consumes one frame. Built from a
 // lexicon, a topology and a word grammar; read by alignment, decoding and lattices.
 
-import type { WordGrammar } from './grammar.ts'
+import { type WordGrammar, wordLine, wordLoop } from './grammar.ts'
 import { type Lexicon, MissingPronunciationError, phonesOf, wordsOf } from './lexicon.ts'
 import { pdfOf, type Topology } from './topology.ts'
 
@@ -76,41 +76,64 @@ export function compileGraph({
   }
 
   const silences = Array.from({ length: grammar.stateCount }, () => addChain([0], 0))
-  const entries: {
-    first: number
-    last: number
-    word: number
-    from: number
-    to: number
-    score: number
-  }[] = []
+  const chainsOf = new Map<string, readonly { first: number; last: number }[]>()
+  const entries: { first: number; word: number; score: number }[][] = silences.map(() => [])
+  const exits: { last: number; to: number }[] = []
   for (const { from, to, word, score } of grammar.arcs) {
     const variants = lexicon.get(word)
     const number = words.get(word)
     if (!variants || number === undefined) throw new MissingPronunciationError(word)
-    for (const variant of variants) {
-      const chain = variant.map((phone) => phones.get(phone) ?? 0)
-      const share = score - Math.log(variants.length)
-      entries.push({ ...addChain(chain, number), word: number, from, to, score: share })
-    }
+    // Arcs with the same word into the same grammar state share its chains: an n-gram grammar needs no more.
+    const key = `${number} ${to}`
+    const known = chainsOf.get(key)
+    const chains =
+      known ??
+      variants.map((variant) =>
+        addChain(
+          variant.map((phone) => phones.get(phone) ?? 0),
+          number,
+        ),
+      )
+    chainsOf.set(key, chains)
+    if (!known) exits.push(...chains.map(({ last }) => ({ last, to })))
+    const share = score - Math.log(variants.length)
+    entries[from]?.push(...chains.map(({ first }) => ({ first, word: number, score: share })))
   }
   // What may follow in a grammar state, from HMM state `source` that is left with `score`.
   const connect = (source: number, at: number, score: number, afterSilence: boolean): void => {
     const state = states[source]
     const pause = silences[at]
-    const direct = afterSilence ? score : score + noSilence
     if (!state || !pause) return
-    if (!afterSilence) state.arcs.push({ to: pause.first, score: score + silence, output: 0 })
-    for (const entry of entries) {
-      if (entry.from !== at) continue
-      state.arcs.push({ to: entry.first, score: direct + entry.score, output: entry.word })
+    const add = (arc: ArcDraft): void => {
+      if (arc.score > Number.NEGATIVE_INFINITY) state.arcs.push(arc)
+    }
+    const direct = afterSilence ? score : score + noSilence
+    if (!afterSilence) add({ to: pause.first, score: score + silence, output: 0 })
+    for (const entry of entries[at] ?? []) {
+      add({ to: entry.first, score: direct + entry.score, output: entry.word })
     }
     state.final = direct + (grammar.ends[at] ?? Number.NEGATIVE_INFINITY)
   }
   silences.forEach(({ last }, at) => connect(last, at, leave, true))
-  for (const { last, to } of entries) connect(last, to, leave, false)
+  for (const { last, to } of exits) connect(last, to, leave, false)
   connect(0, grammar.start, 0, false)
   return packGraph(states)
+}
+
+/** Any words of the lexicon, or those of an n-gram grammar, with silences between them. */
+export function compileWordLoop({
+  grammar,
+  ...shape
+}: Omit<GraphOptions, 'grammar'> & { readonly grammar?: WordGrammar }): DecodingGraph {
+  return compileGraph({ ...shape, grammar: grammar ?? wordLoop([...shape.lexicon.keys()]) })
+}
+
+/** Exactly these words, each in any of its variants, with silences between them. */
+export function compileTranscript(
+  words: readonly string[],
+  shape: Omit<GraphOptions, 'grammar'>,
+): DecodingGraph {
+  return compileGraph({ ...shape, grammar: wordLine(words) })
 }
 
 interface StateDraft {
@@ -164,4 +187,136 @@ export function withWordBonus(graph: DecodingGraph, bonus: number): DecodingGrap
     graph.arcOutput[arc] ? score + bonus : score,
   )
   return { ...graph, arcScore }
+}
+
+export class ArpaError extends Error {
+  override readonly name = 'ArpaError'
+}
+
+/** A dense expansion of more is no grammar for an exact search. */
+const GRAMMAR_ARCS_MAX = 1_000_000
+const SENTENCE_START = '<s>'
+const SENTENCE_END = '</s>'
+/** Never in a lexicon: its share of the probability is lost. */
+const UNKNOWN_WORDS = ['<unk>', '<UNK>']
+
+/**
+ * An n-gram model of any order in the ARPA form, as a grammar without back-off arcs: a state per history
+ * that the model knows, from it an arc per word. Where the n-gram is not listed,
+ * P(w | h) = backoff(h) P(w | h without its first word) (Katz 1987), so every word sequence has one path
+ * with exactly its probability.
+ */
+export function parseArpa(text: string): WordGrammar {
+  const model = readArpa(text)
+  const histories = [...model.histories]
+  const numbers = new Map(histories.map((history, index) => [history, index]))
+  const words = model.words.filter((word) => word !== SENTENCE_START && word !== SENTENCE_END)
+  if (words.length * histories.length > GRAMMAR_ARCS_MAX) {
+    throw new ArpaError(
+      `arpa: ${histories.length} histories x ${words.length} words are more than ${GRAMMAR_ARCS_MAX} arcs: prune the model`,
+    )
+  }
+  const scoreOf = (history: string, word: string): number => {
+    const listed = model.scores.get(history === '' ? word : `${history} ${word}`)
+    if (listed !== undefined) return listed
+    if (history === '') return Number.NEGATIVE_INFINITY
+    return (model.backoffs.get(history) ?? 0) + scoreOf(withoutFirst(history), word)
+  }
+  const stateAfter = (words: string): number => {
+    const known = numbers.get(words)
+    return known ?? (words === '' ? 0 : stateAfter(withoutFirst(words)))
+  }
+  const arcs = histories.flatMap((history, from) =>
+    words
+      .map((word) => {
+        const score = scoreOf(history, word)
+        return { from, to: stateAfter(history === '' ? word : `${history} ${word}`), word, score }
+      })
+      .filter(({ score }) => score > Number.NEGATIVE_INFINITY),
+  )
+  return {
+    start: stateAfter(SENTENCE_START),
+    stateCount: histories.length,
+    arcs,
+    ends: histories.map((history) => scoreOf(history, SENTENCE_END)),
+  }
+}
+
+function withoutFirst(words: string): string {
+  const space = words.indexOf(' ')
+  return space < 0 ? '' : words.slice(space + 1)
+}
+
+interface ArpaModel {
+  readonly words: readonly string[]
+  /** ln P of an n-gram's last word after the others, by the n-gram. */
+  readonly scores: ReadonlyMap<string, number>
+  readonly backoffs: ReadonlyMap<string, number>
+  /** Every history with a back-off weight or a listed successor, the empty one first. */
+  readonly histories: ReadonlySet<string>
+}
+
+function readArpa(text: string): ArpaModel {
+  const scores = new Map<string, number>()
+  const backoffs = new Map<string, number>()
+  const histories = new Set([''])
+  const [announced, found] = [new Map<number, number>(), new Map<number, number>()]
+  let section = 'before' as 'before' | 'counts' | number | 'end'
+  text.split('\n').forEach((line, index) => {
+    const wrong = (what: string) => new ArpaError(`arpa line ${index + 1}: ${what}`)
+    const fields = line.trim().split(/\s+/)
+    const [first = ''] = fields
+    if (first === '' || section === 'end') return
+    const heading = /^\\(\d+)-grams:$/.exec(first)
+    if (first === '\\data\\') section = 'counts'
+    else if (section === 'before') return
+    else if (first === '\\end\\') section = 'end'
+    else if (heading) section = Number(heading[1])
+    else if (section === 'counts') {
+      const count = /^ngram\s+(\d+)\s*=\s*(\d+)$/.exec(line.trim())
+      if (!count) throw wrong(`'${line.trim()}' is not 'ngram ORDER=COUNT'`)
+      announced.set(Number(count[1]), Number(count[2]))
+    } else {
+      const order: number = section
+      if (fields.length < order + 1 || fields.length > order + 2) {
+        throw wrong(
+          `an entry of order ${order} has a log probability, ${order} words, perhaps a back-off`,
+        )
+      }
+      found.set(order, (found.get(order) ?? 0) + 1)
+      const words = fields.slice(1, order + 1)
+      if (words.some((word) => UNKNOWN_WORDS.includes(word))) return
+      const unlisted = order > 1 ? words.find((word) => !scores.has(word)) : undefined
+      if (unlisted !== undefined) throw wrong(`'${unlisted}' is not among the 1-grams`)
+      const key = words.join(' ')
+      if (scores.has(key)) throw wrong(`'${key}' is listed twice`)
+      const score = naturalLog(first)
+      const backoff = naturalLog(fields[order + 1] ?? '0')
+      if (Number.isNaN(score + backoff) || score > 0) throw wrong('a log probability is none')
+      scores.set(key, score)
+      for (let length = 1; length < order; length++) {
+        histories.add(words.slice(0, length).join(' '))
+      }
+      if (fields.length === order + 1 || words.at(-1) === SENTENCE_END) return
+      backoffs.set(key, backoff)
+      histories.add(key)
+    }
+  })
+  if (section !== 'end') throw new ArpaError("arpa: no '\\end\\': is the file complete?")
+  for (const [order, count] of announced) {
+    if (found.get(order) === count || count === 0) continue
+    throw new ArpaError(
+      `arpa: ${found.get(order) ?? 0} ${order}-grams where ${count} are announced`,
+    )
+  }
+  if (!scores.has(SENTENCE_END))
+    throw new ArpaError(`arpa: '${SENTENCE_END}' is not among the 1-grams`)
+  const words = [...scores.keys()].filter((key) => !key.includes(' '))
+  return { words, scores, backoffs, histories }
+}
+
+/** The form has decimal logarithms; -99 stands for the logarithm of zero. */
+function naturalLog(field: string): number {
+  const value = Number(field)
+  return value <= -99 ? Number.NEGATIVE_INFINITY : value * Math.LN10
 }

@@ -1,4 +1,5 @@
 // Word error rate: Levenshtein distance with its kinds of errors, bootstrap intervals, paired tests.
+import { assert } from '../../protocol/assert.ts'
 import type { Random } from '../../protocol/random.ts'
 
 export interface ErrorCounts {
@@ -11,12 +12,17 @@ export interface ErrorCounts {
 
 export interface ErrorRate extends ErrorCounts {
   readonly percent: number
-  /** 95 % interval over utterances, in percent. */
+  /** 95 % interval, in percent. */
   readonly low: number
   readonly high: number
 }
 
-/** Among alignments of equal distance, substitutions are preferred to insertion plus deletion. */
+/**
+ * Levenshtein distance, every error costs 1. Where alignments tie, the one of Kaldi's `compute-wer`: a
+ * pair of words only if it is the single best last step, else a deletion, and an insertion where those
+ * two tie. So of 'a b' -> 'b c' it counts a deletion and an insertion, not two substitutions, as sclite
+ * does with its weights 4, 3, 3.
+ */
 export function countErrors(
   reference: ArrayLike<number | string>,
   hypothesis: ArrayLike<number | string>,
@@ -40,13 +46,16 @@ export function countErrors(
   let [i, j] = [rows, columns]
   let [insertions, deletions, substitutions] = [0, 0, 0]
   while (i > 0 || j > 0) {
-    const here = distance[i * width + j]!
     const differs = i > 0 && j > 0 && reference[i - 1] === hypothesis[j - 1] ? 0 : 1
-    if (i > 0 && j > 0 && here === distance[(i - 1) * width + j - 1]! + differs) {
+    const at = i * width + j
+    const paired = i > 0 && j > 0 ? distance[at - width - 1]! + differs : OUTSIDE
+    const deleted = i > 0 ? distance[at - width]! + 1 : OUTSIDE
+    const inserted = j > 0 ? distance[at - 1]! + 1 : OUTSIDE
+    if (paired < deleted && paired < inserted) {
       substitutions += differs
       i -= 1
       j -= 1
-    } else if (i > 0 && here === distance[(i - 1) * width + j]! + 1) {
+    } else if (deleted < inserted) {
       deletions += 1
       i -= 1
     } else {
@@ -57,21 +66,37 @@ export function countErrors(
   return { insertions, deletions, substitutions, words: rows }
 }
 
+/** The cost of a step from outside of the table. */
+const OUTSIDE = Number.POSITIVE_INFINITY
+
 export function errorsOf({ insertions, deletions, substitutions }: ErrorCounts): number {
   return insertions + deletions + substitutions
 }
 
 const SAMPLES = 2_000
 
-/** Bootstrap over utterances (Bisani and Ney 2004). */
-export function errorRate(utterances: readonly ErrorCounts[], random: Random): ErrorRate {
+export interface BootstrapOptions {
+  /**
+   * Speaker or recording of every utterance: utterances of a group are drawn together, because their
+   * errors are no independent evidence. Without it every utterance is its own group.
+   */
+  readonly groups?: readonly (string | number)[]
+}
+
+/** Bootstrap over utterances or groups (Bisani and Ney 2004), 95 %. */
+export function errorRate(
+  utterances: readonly ErrorCounts[],
+  random: Random,
+  { groups }: BootstrapOptions = {},
+): ErrorRate {
   const total = utterances.reduce(add, noErrors)
-  const percents = resample(utterances.length, random, (indices) => {
+  const drawn = groups ? poolGroups(utterances, groups) : utterances
+  const percents = resample(drawn.length, random, (indices) => {
     let errors = 0
     let words = 0
     for (const index of indices) {
-      errors += errorsOf(utterances[index]!)
-      words += utterances[index]!.words
+      errors += errorsOf(drawn[index]!)
+      words += drawn[index]!.words
     }
     return (100 * errors) / Math.max(1, words)
   })
@@ -79,23 +104,55 @@ export function errorRate(utterances: readonly ErrorCounts[], random: Random): E
   return { ...total, percent, low: quantile(percents, 0.025), high: quantile(percents, 0.975) }
 }
 
-/** Relative change in percent from `before` to `after` on the same utterances, with a 95 % interval. */
+export interface PairedComparison {
+  readonly relativePercent: number
+  /** 95 % interval of `relativePercent`. */
+  readonly low: number
+  readonly high: number
+  /** Part of the samples in which `after` makes fewer errors. */
+  readonly improvementProbability: number
+}
+
+/** Relative change in percent from `before` to `after` on the same utterances, drawn together. */
 export function pairedBootstrap(
   before: readonly ErrorCounts[],
   after: readonly ErrorCounts[],
   random: Random,
-): { readonly relativePercent: number; readonly low: number; readonly high: number } {
+  { groups }: BootstrapOptions = {},
+): PairedComparison {
+  assert(before.length === after.length, 'both systems were given the same utterances')
+  const [old, now] = groups
+    ? [poolGroups(before, groups), poolGroups(after, groups)]
+    : [before, after]
   const change = (indices: Iterable<number>): number => {
-    let [old, now] = [0, 0]
+    let [oldErrors, nowErrors] = [0, 0]
     for (const index of indices) {
-      old += errorsOf(before[index]!)
-      now += errorsOf(after[index]!)
+      oldErrors += errorsOf(old[index]!)
+      nowErrors += errorsOf(now[index]!)
     }
-    return old === 0 ? 0 : (100 * (now - old)) / old
+    return oldErrors === 0 ? 0 : (100 * (nowErrors - oldErrors)) / oldErrors
   }
-  const changes = resample(before.length, random, change)
-  const relativePercent = change(before.keys())
-  return { relativePercent, low: quantile(changes, 0.025), high: quantile(changes, 0.975) }
+  const changes = resample(old.length, random, change)
+  return {
+    relativePercent: change(old.keys()),
+    low: quantile(changes, 0.025),
+    high: quantile(changes, 0.975),
+    improvementProbability: changes.filter((value) => value < 0).length / changes.length,
+  }
+}
+
+/** The counts of each group, groups in the order of their first utterance. */
+function poolGroups(
+  utterances: readonly ErrorCounts[],
+  groups: readonly (string | number)[],
+): ErrorCounts[] {
+  assert(groups.length === utterances.length, 'every utterance has its group')
+  const pooled = new Map<string | number, ErrorCounts>()
+  utterances.forEach((counts, index) => {
+    const group = groups[index]!
+    pooled.set(group, add(pooled.get(group) ?? noErrors, counts))
+  })
+  return [...pooled.values()]
 }
 
 const noErrors: ErrorCounts = { insertions: 0, deletions: 0, substitutions: 0, words: 0 }

@@ -1,7 +1,7 @@
 // One diagonal Gaussian per pdf: the model of the flat start. Enough to find out where the words are;
 // the network takes over from its alignments.
-import { viterbiAligner } from './alignment.ts'
-import type { DecodingGraph } from './decoding-graph.ts'
+import { type AlignmentOutcome, viterbiAligner } from './alignment.ts'
+import type { Alignment, DecodingGraph } from './decoding-graph.ts'
 
 export interface GaussianModel {
   readonly pdfs: number
@@ -17,6 +17,10 @@ export interface GaussianModel {
 export interface FlatStartUtterance {
   readonly frames: Float32Array
   readonly graph: DecodingGraph
+}
+
+export class FlatStartError extends Error {
+  override readonly name = 'FlatStartError'
 }
 
 const VARIANCE_FLOOR = 0.01
@@ -91,12 +95,30 @@ export function estimateGaussians(
 }
 
 /** Every utterance cut evenly over the states of its graph's first path: where the passes begin. */
-export function uniformAlignment(graph: DecodingGraph, frameCount: number): Int32Array {
+export function uniformAlignment(graph: DecodingGraph, frameCount: number): Alignment {
   const path = firstPath(graph)
-  return Int32Array.from(
+  const arcs = Int32Array.from(
     { length: frameCount },
     (_, t) => path[Math.floor((t * path.length) / frameCount)] ?? 0,
   )
+  return {
+    pdfs: arcs.map((arc) => graph.arcPdf[arc]!),
+    phones: arcs.map((arc) => graph.arcPhone[arc]!),
+    words: arcs.map((arc) => graph.arcWord[arc]!),
+  }
+}
+
+export interface FlatStartOptions {
+  readonly pdfs: number
+  readonly dimensions: number
+  readonly passes: number
+}
+
+export interface FlatStartPass {
+  /** Estimated from the alignments of this pass. */
+  readonly model: GaussianModel
+  /** One per utterance. */
+  readonly outcomes: readonly AlignmentOutcome[]
 }
 
 /**
@@ -105,27 +127,51 @@ export function uniformAlignment(graph: DecodingGraph, frameCount: number): Int3
  */
 export function flatStart(
   utterances: readonly FlatStartUtterance[],
-  options: { readonly pdfs: number; readonly dimensions: number; readonly passes: number },
+  options: FlatStartOptions,
 ): GaussianModel {
-  const align = viterbiAligner()
-  let aligned = utterances.map(({ frames, graph }) => ({
-    frames,
-    pdfs: uniformAlignment(graph, frames.length / options.dimensions),
-  }))
-  let model = estimateGaussians(aligned, options)
-  for (let pass = 0; pass < options.passes; pass++) {
-    aligned = []
-    for (const { frames, graph } of utterances) {
-      const values = scoreFrames(model, frames)
-      const outcome = align(graph, { values, pdfs: options.pdfs, scale: 1 })
-      if (outcome.aligned) aligned.push({ frames, pdfs: outcome.alignment.pdfs })
-    }
-    model = estimateGaussians(aligned, options)
-  }
-  return model
+  let last: GaussianModel | undefined
+  for (const { model } of flatStartPasses(utterances, options)) last = model
+  return last ?? uniformModel(utterances, options)
 }
 
-/** pdfs along a path that takes silence at both ends and at every pause, self-loops left out. */
+/** The same pass by pass, with the alignments. Throws `FlatStartError` if a pass aligns nothing. */
+export function* flatStartPasses(
+  utterances: readonly FlatStartUtterance[],
+  options: FlatStartOptions,
+): Generator<FlatStartPass, void> {
+  const align = viterbiAligner()
+  let model = uniformModel(utterances, options)
+  for (let pass = 0; pass < options.passes; pass++) {
+    const outcomes = utterances.map(({ frames, graph }) =>
+      align(graph, { values: scoreFrames(model, frames), pdfs: options.pdfs, scale: 1 }),
+    )
+    const aligned = utterances.flatMap(({ frames }, index) => {
+      const outcome = outcomes[index]
+      return outcome?.aligned ? [{ frames, pdfs: outcome.alignment.pdfs }] : []
+    })
+    if (aligned.length === 0) {
+      const reasons = outcomes.map((outcome) => (outcome.aligned ? '' : outcome.reason))
+      throw new FlatStartError(
+        `flat start: none of ${utterances.length} utterances could be aligned (${reasons[0] ?? 'there is none'}): check transcripts and recordings`,
+      )
+    }
+    model = estimateGaussians(aligned, options)
+    yield { model, outcomes }
+  }
+}
+
+function uniformModel(
+  utterances: readonly FlatStartUtterance[],
+  options: FlatStartOptions,
+): GaussianModel {
+  const aligned = utterances.map(({ frames, graph }) => {
+    const { pdfs } = uniformAlignment(graph, frames.length / options.dimensions)
+    return { frames, pdfs }
+  })
+  return estimateGaussians(aligned, options)
+}
+
+/** Arcs of a path that takes silence at both ends and at every pause, self-loops left out. */
 function firstPath(graph: DecodingGraph): number[] {
   const path: number[] = []
   let state = graph.start
@@ -140,7 +186,7 @@ function firstPath(graph: DecodingGraph): number[] {
       if (isSilence > best) [best, next] = [isSilence, arc]
     }
     if (next < 0) return path
-    path.push(graph.arcPdf[next]!)
+    path.push(next)
     state = graph.arcTarget[next]!
     visited.add(state)
   }

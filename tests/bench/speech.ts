@@ -99,7 +99,9 @@ export const recoveryBench: Bench = async (options) =>
         'kill:trainer-0@30%,kill:shard-0@40%,kill:trainer-1@50%,kill:shard-1@60%,kill:trainer-0@70%,kill:shard-0@80%',
     })
     const times = (role: string) =>
-      report.restarts.filter(({ actor }) => actor.startsWith(role)).map((r) => r.recoveredMs)
+      report.restarts.flatMap(({ actor, recoveredMs }) =>
+        actor.startsWith(role) && recoveredMs !== null ? [recoveredMs] : [],
+      )
     const lost = report.updates.acknowledged - report.updates.applied
     return [
       row('trainer: SIGKILL to first accepted push, median', median(times('trainer')), 'ms', 500),

@@ -56,3 +56,8 @@ for (const nonlinearity of ['relu', { pNormGroup: 2 }] as const) {
     through.forEach((value, i) => expect(value).toBeCloseTo(gradient[i]!, 5))
   })
 }
+
+test('hidden units that do not fill their p-norm groups are refused', () => {
+  const build = () => acousticNetwork({ ...options, nonlinearity: { pNormGroup: 4 } })
+  expect(build).toThrow('6 units are no p-norm groups of 4')
+})

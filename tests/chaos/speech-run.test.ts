@@ -1,0 +1,149 @@
+// Whole runs with real processes: what a kill, a hang or a stop may and may not do.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  launch,
+  type Report,
+  RunStoppedError,
+  type SpeechOptions,
+  speech,
+} from '../../actors/index.ts'
+import { makeTinyDigits } from '../tiny-digits.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'troupe-runs-'))
+beforeAll(() => makeTinyDigits(`${folder}/digits`))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+let runs = 0
+function options(changes: Partial<SpeechOptions> = {}): SpeechOptions {
+  runs += 1
+  return {
+    data: `${folder}/digits`,
+    out: `${folder}/run-${runs}`,
+    strings: [60, 20, 20],
+    crossEntropyEpochs: 2,
+    epochs: 1,
+    hidden: [16],
+    snr: 10,
+    batchUtterances: 4,
+    shards: 2,
+    ...changes,
+  }
+}
+
+async function runToEnd(given: SpeechOptions): Promise<Report> {
+  await using run = await launch({ task: speech(given) })
+  return await run.done
+}
+
+/** The run ended by itself only if each shard had applied each step of each phase; counts must agree too. */
+function expectWhole({ updates, errorRate }: Report): void {
+  expect(updates.acknowledged).toBe(updates.applied)
+  expect(updates.applied).toBeGreaterThan(100)
+  expect(errorRate.final.words).toBeGreaterThan(50)
+}
+
+test('a trainer and a shard killed by SIGKILL: the run ends, nothing lost, both are back and reported', async () => {
+  const undisturbed = await runToEnd(options())
+  const report = await runToEnd(options({ chaos: 'kill:trainer@20%,kill:shard@60%' }))
+  expectWhole(report)
+  expect(report.updates.applied).toBe(undisturbed.updates.applied)
+  const causes = report.restarts.map(({ actor, cause }) => [actor.split('-')[0], cause])
+  expect(causes.sort()).toEqual([
+    ['shard', 'killed by SIGKILL'],
+    ['trainer', 'killed by SIGKILL'],
+  ])
+  for (const { recoveredMs } of report.restarts) expect(recoveredMs).toBeLessThan(10_000)
+}, 60_000)
+
+test('hard-sync with a killed trainer ends with staleness 0', async () => {
+  const report = await runToEnd(options({ policy: 'hard-sync', chaos: 'kill:trainer@40%' }))
+  expectWhole(report)
+  expect(report.staleness.max).toBe(0)
+}, 60_000)
+
+test('one trainer in hard-sync gives the same errors every time', async () => {
+  const given = { policy: 'hard-sync', workers: 1 } as const
+  const [first, second] = [await runToEnd(options(given)), await runToEnd(options(given))]
+  expect(first.errorRate).toEqual(second.errorRate)
+}, 60_000)
+
+test('gradients as int8 and lattices made by a process of their own: the run ends', async () => {
+  const report = await runToEnd(
+    options({ codec: 'int8', latticeWorkers: 1, policy: 'ssp:4', chaos: 'kill:lattices@90%' }),
+  )
+  expectWhole(report)
+}, 60_000)
+
+test('stop writes a checkpoint and leaves no process; resume ends the run, each step applied once', async () => {
+  const given = options({ crossEntropyEpochs: 4 })
+  const run = await launch({ task: speech(given) })
+  const failure = run.done.catch((error: unknown) => error)
+  for await (const event of run.events()) {
+    if (event.type === 'progress' && event.phase === 'cross-entropy' && event.done > 5) break
+  }
+  await run.stop()
+  expect(await failure).toBeInstanceOf(RunStoppedError)
+  expect(workersOf(process.pid)).toEqual([])
+  const undisturbed = await runToEnd(options({ crossEntropyEpochs: 4 }))
+  const resumed = await runToEnd({ ...given, resume: true })
+  expectWhole(resumed)
+  expect(resumed.updates.applied).toBe(undisturbed.updates.applied)
+}, 60_000)
+
+test('when the control process is killed its workers end by themselves, and resume ends the run', async () => {
+  const given = options({ crossEntropyEpochs: 4 })
+  const script = join(import.meta.dir, 'fixtures/speech-run.ts')
+  const control = Bun.spawn([process.execPath, script, JSON.stringify(given)], {
+    stdout: 'pipe',
+    stderr: 'inherit',
+  })
+  let seen = ''
+  for await (const chunk of control.stdout) {
+    seen += new TextDecoder().decode(chunk)
+    if (/"progress","phase":"cross-entropy"/.test(seen)) break
+  }
+  const workers = workersOf(control.pid)
+  expect(workers.length).toBeGreaterThan(2)
+  control.kill('SIGKILL')
+  await control.exited
+  const deadline = performance.now() + 15_000
+  while (workers.some(isAlive) && performance.now() < deadline) await Bun.sleep(50)
+  expect(workers.filter(isAlive)).toEqual([])
+  expectWhole(await runToEnd({ ...given, resume: true }))
+}, 60_000)
+
+test('a trainer that hangs is killed and replaced', async () => {
+  // hard-sync: no round ends without it.
+  const given = { policy: 'hard-sync', chaos: 'stop:trainer-1@70%', crossEntropyEpochs: 3 }
+  const report = await runToEnd(options(given))
+  expectWhole(report)
+  expect(report.restarts.map(({ actor }) => actor)).toEqual(['trainer-1'])
+}, 60_000)
+
+/** Processes of the pool, whose parent this is. */
+function workersOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      const [stat, command] = [readProcess(pid, 'stat'), readProcess(pid, 'cmdline')]
+      return stat.split(') ')[1]?.split(' ')[1] === `${parent}` && command.includes('worker.ts')
+    })
+}
+
+function isAlive(pid: number): boolean {
+  const state = readProcess(pid, 'stat').split(') ')[1]?.[0]
+  return state !== undefined && state !== 'Z'
+}
+
+// A process may end while it is looked at.
+function readProcess(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+  } catch {
+    return ''
+  }
+}
