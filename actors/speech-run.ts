@@ -189,6 +189,8 @@ async function runSpeech(
     },
   }
   started.underWay = underWay
+  // The world did not refuse: from here on a run that dies can be resumed.
+  keep(underWay, {})
   for (const part of plan) {
     if (underWay.record.finished.includes(part.name)) continue
     const initial = () => initialise(layout, randomFor(options.seed, 'initial'))
@@ -367,10 +369,7 @@ function openRecord({ environment, options }: RunWorld): {
   if (!known && options.resume) throw new RunFailedError(`${options.out} holds no run to resume`)
   if (known) return known
   const empty = { options, seconds: 0, finished: [], candidates: [], skipped: [] }
-  const record = options.from === undefined ? empty : borrowRecord(disk, options.from, empty)
-  // Before anything is learnt: a run that dies in its first part can be resumed too.
-  saveRecord(disk, options.out, record)
-  return record
+  return options.from === undefined ? empty : borrowRecord(disk, options.from, empty)
 }
 
 function keep(run: UnderWay, changes: Partial<RunRecord>): void {
