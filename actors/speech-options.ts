@@ -26,6 +26,10 @@ export interface SpeechOptions {
   readonly crossEntropyEpochs?: number
   /** Of sequence training, for Adam; absent: what the criterion was tuned to. */
   readonly learningRate?: number
+  /** bmmi: added per frame of a wrong word; absent: what it was tuned to. */
+  readonly boost?: number
+  /** Weight of cross-entropy beside the criterion (F-smoothing); absent: what it was tuned to. */
+  readonly smoothing?: number
   /** Units of each hidden layer. */
   readonly hidden?: readonly number[]
   readonly seed?: number
@@ -49,7 +53,7 @@ export interface SpeechOptions {
 
 export type OptimizerName = 'sgd' | 'momentum' | 'adagrad' | 'rmsprop' | 'adam'
 
-type Given = 'test' | 'report' | 'from' | 'learningRate'
+type Given = 'test' | 'report' | 'from' | 'learningRate' | 'boost' | 'smoothing'
 export type CompleteOptions = Required<Omit<SpeechOptions, Given | 'chaos'>> &
   Pick<SpeechOptions, Given> & { readonly chaos: readonly ChaosFault[] }
 
@@ -102,6 +106,15 @@ export function completeOptions(options: SpeechOptions): CompleteOptions {
   }
   if (options.learningRate !== undefined && !(options.learningRate > 0)) {
     throw new OptionError(`learning-rate: ${options.learningRate}; give a number above 0`)
+  }
+  for (const name of ['boost', 'smoothing'] as const) {
+    const value = options[name]
+    if (value !== undefined && !(value >= 0 && value <= 10)) {
+      throw new OptionError(`${name}: ${value} is out of range; give 0 to 10`)
+    }
+  }
+  if (options.boost !== undefined && complete.criterion !== 'bmmi') {
+    throw new OptionError(`boost: ${complete.criterion} has none; only bmmi is boosted`)
   }
   if (complete.strings.some((count) => !Number.isInteger(count) || count < 1)) {
     throw new OptionError(`strings: ${complete.strings}; give three counts above 0`)

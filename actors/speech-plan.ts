@@ -125,13 +125,26 @@ export function planSpeech(
         averageDecay: AVERAGE_DECAY.sequences,
       },
       configuration: {
-        ...recipes[options.criterion].phase,
+        ...tunedPhase(options.criterion, options),
         alignments: alignmentFiles.crossEntropy,
         batchUtterances,
       },
     })
   }
   return parts.filter(({ start }) => start.steps > 0)
+}
+
+/** What the criterion was tuned to, but for what the user says. */
+function tunedPhase(
+  criterion: SequencesPhase['criterion'],
+  { boost, smoothing }: CompleteOptions,
+): SequenceRecipe['phase'] {
+  const { phase } = recipes[criterion]
+  return {
+    ...phase,
+    crossEntropyWeight: smoothing ?? phase.crossEntropyWeight,
+    options: { ...phase.options, boost: boost ?? phase.options.boost },
+  }
 }
 
 function withoutRealign({ realign: _realign, ...part }: TrainingPart): TrainingPart {

@@ -79,16 +79,25 @@ interface UnderWay {
   onStep: (step: FinishedStep) => void
 }
 
+/** What has to end with the run, as far as it has come. */
+interface Started {
+  threads?: readonly ComputeThread[]
+  system?: System
+  pool?: Pool
+  underWay?: UnderWay
+}
+
 export function startSpeechRun(world: RunWorld): SpeechRun {
   const halt = Promise.withResolvers<never>()
   halt.promise.catch(() => {})
-  const started: { system?: System; pool?: Pool; underWay?: UnderWay } = {}
+  const started: Started = {}
   let isOver = false
   const done = runSpeech(world, halt, started).finally(async () => {
     isOver = true
     await started.underWay?.cluster.stop()
     await started.pool?.stop()
     started.system?.stop()
+    for (const thread of started.threads ?? []) thread.close()
   })
   done.catch(() => {})
   return {
@@ -112,7 +121,7 @@ export function startSpeechRun(world: RunWorld): SpeechRun {
 async function runSpeech(
   world: RunWorld,
   halt: PromiseWithResolvers<never>,
-  started: { system?: System; pool?: Pool; underWay?: UnderWay },
+  started: Started,
 ): Promise<Report> {
   const { environment, options, emit } = world
   const { disk, clock } = environment
@@ -122,6 +131,7 @@ async function runSpeech(
   const threads = Array.from({ length: world.threads }, () =>
     environment.compute.start(world.computeModule),
   )
+  started.threads = threads
   const corpus = await Promise.race([
     prepareCorpus({
       disk,

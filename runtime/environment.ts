@@ -79,13 +79,18 @@ export interface Process {
 
 /** A thread that may block for long: it owns the ONNX Runtime sessions of its process. */
 export interface ComputeThreads {
-  /** `module` calls `serveCompute(methods)`. A fault in it ends the process: it is never terminated. */
+  /** `module` calls `serveCompute(methods)`. A fault in it ends the process. */
   start(module: string): ComputeThread
 }
 
 export interface ComputeThread {
   /** Structured clone, except that SharedArrayBuffers are shared. Rejects with what the method threw. */
   call(method: string, argument: unknown): Promise<unknown>
+  /**
+   * Takes no more calls; ends the thread when the last one is answered, never in the middle: a thread
+   * that is terminated inside ONNX Runtime takes the process with it.
+   */
+  close(): void
 }
 
 function explain(code: string): string {

@@ -89,6 +89,20 @@ export const trainSpeechOptions: OptionTable = {
     help: 'of sequence training',
     byDefault: 'what the criterion was tuned to',
   },
+  boost: {
+    kind: 'number',
+    range: [0, 10],
+    value: 'B',
+    help: 'of bmmi: added per frame of a wrong word',
+    byDefault: 'what it was tuned to',
+  },
+  smoothing: {
+    kind: 'number',
+    range: [0, 10],
+    value: 'WEIGHT',
+    help: 'of cross-entropy beside the criterion (F-smoothing)',
+    byDefault: 'what the criterion was tuned to',
+  },
   hidden: {
     kind: 'integers',
     range: [1, 65_536],

@@ -51,13 +51,15 @@ async function synthesise(
   const total = plans.length
   emit({ type: 'phase', phase: 'synthesise', total, unit: 'voices' })
   const module = new URL('./digits-thread.ts', import.meta.url).href
-  await inParts<number>([compute.start(module), compute.start(module)], {
+  const threads = [compute.start(module), compute.start(module)]
+  await inParts<number>(threads, {
     total,
     partSize: 1,
     work: (thread, { from }) =>
       thread.call('speak', { folder: data, plan: plans[from], takes: TAKES }),
     take: (_, { to }) => emit({ type: 'progress', phase: 'synthesise', done: to, total }),
   })
+  for (const thread of threads) thread.close()
   const seconds = (clock.now() - begun) / 1_000
   emit({ type: 'phase-ended', phase: 'synthesise', seconds })
 }

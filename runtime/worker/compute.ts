@@ -33,11 +33,16 @@ export function serveCompute(methods: ComputeMethods): void {
 export function computeThread(worker: Worker, faulted: (error: Error) => void): ComputeThread {
   const pending = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
   let lastId = 0
+  let isClosing = false
+  const endWhenIdle = (): void => {
+    if (isClosing && pending.size === 0) worker.terminate()
+  }
   worker.onmessage = ({ data }: MessageEvent<Response>) => {
     const call = pending.get(data.id)
     pending.delete(data.id)
     if (data.ok) call?.resolve(data.value)
     else call?.reject(new ComputeError(`${data.name}: ${data.message}`))
+    endWhenIdle()
   }
   worker.onerror = ({ message }) => {
     const error = new ComputeError(`the compute thread failed: ${message}`)
@@ -47,11 +52,16 @@ export function computeThread(worker: Worker, faulted: (error: Error) => void): 
   }
   return {
     call(method, argument) {
+      if (isClosing) return Promise.reject(new ComputeError(`${method}: the thread is closed`))
       const { promise, resolve, reject } = Promise.withResolvers<unknown>()
       const id = ++lastId
       pending.set(id, { resolve, reject })
       worker.postMessage({ id, method, argument } satisfies Request)
       return promise
+    },
+    close() {
+      isClosing = true
+      endWhenIdle()
     },
   }
 }

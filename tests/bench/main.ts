@@ -4,15 +4,25 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { decoderBench } from './decoder.ts'
 import { type Bench, type Row, table } from './rows.ts'
-import { computeShareBench, criteriaBench, recoveryBench, scalingBench } from './speech.ts'
+import {
+  computeShareBench,
+  criteriaBench,
+  recoveryBench,
+  scalingBench,
+  tuningBench,
+} from './speech.ts'
 
 const benches: Readonly<Record<string, Bench>> = {
   decoder: decoderBench,
   recovery: recoveryBench,
   scaling: scalingBench,
   'compute-share': computeShareBench,
+  tuning: tuningBench,
   criteria: criteriaBench,
 }
+
+/** Half an hour each: only by name. */
+const long = ['tuning', 'criteria']
 
 const { values, positionals } = parseArgs({
   options: {
@@ -32,9 +42,8 @@ const shared = join(process.env.TROUPE_SHARED ?? '../shared', 'data/fsdd/recordi
 const data = values.data ?? (existsSync(shared) ? shared : undefined)
 const seeds = values.seeds.split(',').map(Number)
 const all: Row[] = []
-// The criteria take half an hour: only by name.
 const names =
-  positionals.length > 0 ? positionals : Object.keys(benches).filter((n) => n !== 'criteria')
+  positionals.length > 0 ? positionals : Object.keys(benches).filter((n) => !long.includes(n))
 for (const name of names) {
   console.log(`\n== ${name}`)
   const rows = (await benches[name]?.({ data, seeds })) ?? []

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { launch, type Report, type SpeechOptions, speech } from '../../actors/index.ts'
 import { type ErrorCounts, errorsOf, pairedBootstrap } from '../../models/sequence/error-rate.ts'
 import { randomFor } from '../../protocol/random.ts'
+import type { RunRecord } from '../../actors/run-record.ts'
 import { type Bench, type BenchOptions, median, type Row, row } from './rows.ts'
 
 interface Measured {
@@ -144,6 +145,55 @@ export const criteriaBench: Bench = async (options) =>
     }
     return [...criteriaRows(percents), ...pooledRows(pooled)]
   })
+
+/** What each criterion is tuned over; the least error rate on development strings goes into the recipe. */
+const tuningGrid: Readonly<Record<(typeof CRITERIA)[number], readonly Partial<SpeechOptions>[]>> = {
+  bmmi: product([5e-4, 1e-3, 2e-3], 'boost', [0.3, 0.6, 1.2]),
+  mmi: product([5e-4, 1e-3, 2e-3], 'smoothing', [0.03, 0.1]),
+  mwe: product([5e-4, 1e-3, 2e-3], 'smoothing', [0.03, 0.1]),
+  mpfe: product([5e-4, 1e-3, 2e-3], 'smoothing', [0.03, 0.1]),
+  smbr: product([5e-4, 1e-3, 2e-3], 'smoothing', [0.03, 0.1]),
+}
+
+function product(
+  rates: readonly number[],
+  name: 'boost' | 'smoothing',
+  values: readonly number[],
+): Partial<SpeechOptions>[] {
+  return rates.flatMap((learningRate) => values.map((value) => ({ learningRate, [name]: value })))
+}
+
+/** Development error rates of every setting, one seed: no test string is looked at. */
+export const tuningBench: Bench = async (options) =>
+  await inFolder(async (folder) => {
+    const data = recordings(options)
+    const seed = options.seeds[0] ?? 1
+    const common = { data, seed, strings: [4_800, 600, 1], epochs: 2 } as const
+    const base = `${folder}/base`
+    await measure({ ...common, criterion: 'ce', out: base })
+    const rows: Row[] = []
+    for (const criterion of CRITERIA) {
+      for (const [index, setting] of tuningGrid[criterion].entries()) {
+        const out = `${folder}/${criterion}-${index}`
+        await measure({ ...common, ...setting, criterion, out, from: base })
+        const name = Object.entries({ criterion, ...setting })
+          .flat()
+          .join(' ')
+        const made = row(`${name}: development`, developmentPercent(out), '%')
+        console.log(`${made.name} ${made.value.toFixed(2)} %`)
+        rows.push(made)
+      }
+    }
+    return rows
+  })
+
+function developmentPercent(out: string): number {
+  const { candidates } = JSON.parse(readFileSync(`${out}/run.json`, 'utf8')) as RunRecord
+  const percents = candidates
+    .filter(({ model }) => model === 'sequence')
+    .map(({ development }) => development.percent)
+  return Math.min(...percents)
+}
 
 function criteriaRows(percents: ReadonlyMap<string, readonly number[]>): Row[] {
   const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length

@@ -115,13 +115,17 @@ test('when the control process is killed its workers end by themselves, and resu
   expectWhole(await runToEnd({ ...given, resume: true }))
 }, 60_000)
 
-test('a trainer that hangs is killed and replaced', async () => {
-  // hard-sync: no round ends without it.
-  const given = { policy: 'hard-sync', chaos: 'stop:trainer-1@70%', crossEntropyEpochs: 3 }
-  const report = await runToEnd(options(given))
-  expectWhole(report)
-  expect(report.restarts.map(({ actor }) => actor)).toEqual(['trainer-1'])
-}, 60_000)
+test.each(['trainer-1', 'shard-0'])(
+  '%s that hangs is killed and replaced',
+  async (actor) => {
+    // hard-sync: no round ends without it.
+    const given = { policy: 'hard-sync', chaos: `stop:${actor}@70%`, crossEntropyEpochs: 3 }
+    const report = await runToEnd(options(given))
+    expectWhole(report)
+    expect(report.restarts.map((restart) => restart.actor)).toEqual([actor])
+  },
+  60_000,
+)
 
 /** Processes of the pool, whose parent this is. */
 function workersOf(parent: number): number[] {

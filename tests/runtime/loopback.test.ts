@@ -150,6 +150,10 @@ test('a compute thread shares memory, answers in order and reports what a method
   expect(shared[9]).toBe(7)
   expect(await messageOf(thread.call('refuse', null))).toBe('RangeError: not today')
   expect(await messageOf(thread.call('constructor', null))).toContain('no method constructor')
+  const last = thread.call('double', 4)
+  thread.close()
+  expect(await last).toBe(8)
+  expect(await messageOf(thread.call('double', 5))).toBe('double: the thread is closed')
 })
 
 /** Bun's `rejects` waits without letting sockets and threads answer, so errors are taken by hand. */
