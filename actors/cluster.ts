@@ -26,7 +26,9 @@ export interface ClusterOptions {
   readonly trainerKind: string
   readonly latticeWorkers: number
   /** Everything of a trainer's configuration but who it is and whom it talks to. */
-  readonly trainer: Pick<TrainerConfig, 'codec' | 'task' | 'lanes'>
+  readonly trainer: Pick<TrainerConfig, 'codec' | 'task' | 'lanes' | 'stepMsMax'>
+  /** Deaths of earlier lives of the run. */
+  readonly restarts: readonly Restart[]
   readonly emit: (event: RunEvent) => void
   readonly onFinished: (step: FinishedStep) => void
   /** A process that keeps dying: the run cannot go on. */
@@ -59,15 +61,27 @@ export interface Cluster {
 
 const CONTROL_PATIENCE = { ...patience, retriesMax: 6_000 }
 
+/** Deaths of one process in a row, without a finished step between: the next life would end alike. */
+const DEATHS_IN_A_ROW_MAX = 10
+
+/** A journal may hold at least this much, and at least sixteen gradients, before a snapshot is written. */
+const JOURNAL_BYTES_MIN = 16 << 20
+
 export function startCluster(options: ClusterOptions): Cluster {
   const { system, pool, clock, emit } = options
-  const restarts: Restart[] = []
+  const restarts: Restart[] = [...options.restarts]
   /** Actor -> when its death was seen: until its successor has done something useful. */
   const deaths = new Map<string, { cause: string; at: number }>()
   const workers = new Map<string, PoolWorker>()
+  const deathsInARow = new Map<string, number>()
   let isStopping = false
 
-  const source = system.spawn(exampleSource, { onFinished: finished }, { name: 'source' })
+  // Its state is not kept elsewhere: a crash ends the run, which can be resumed.
+  const source = system.spawn(
+    exampleSource,
+    { onFinished: finished },
+    { name: 'source', restartLimit: { restartsMax: 0, windowMs: 1 } },
+  )
   const shards: Ref<ShardMessage>[] = options.ranges.map((range, index) => {
     const name = `shard-${index}`
     startWorker(name, (incarnation) => ({
@@ -77,7 +91,7 @@ export function startCluster(options: ClusterOptions): Cluster {
         folder: `${options.folder}/${name}`,
         length: range.length,
         incarnation,
-        journalBytesMax: Math.max(64 << 20, 64 * range.length),
+        journalBytesMax: Math.max(JOURNAL_BYTES_MIN, 16 * 4 * range.length),
       },
     }))
     return system.ref({ member: name, path: '/shard' })
@@ -114,8 +128,7 @@ export function startCluster(options: ClusterOptions): Cluster {
     if (isStopping) return
     switch (event.type) {
       case 'exited':
-        deaths.set(name, { cause: event.cause, at: clock.now() })
-        emit({ type: 'death', actor: name, cause: event.cause })
+        died(name, event.cause)
         if (name.startsWith('trainer')) forgetTrainer(name, event.incarnation)
         return
       case 'ready':
@@ -123,6 +136,19 @@ export function startCluster(options: ClusterOptions): Cluster {
         return
       case 'gave-up':
         options.onGaveUp(`${name}: ${event.cause}`)
+    }
+  }
+
+  function died(actor: string, cause: string): void {
+    // Dead again before it was back.
+    const before = deaths.get(actor)
+    if (before) restarts.push({ actor, cause: before.cause, recoveredMs: null })
+    deaths.set(actor, { cause, at: clock.now() })
+    emit({ type: 'death', actor, cause })
+    const inARow = (deathsInARow.get(actor) ?? 0) + 1
+    deathsInARow.set(actor, inARow)
+    if (inARow > DEATHS_IN_A_ROW_MAX) {
+      options.onGaveUp(`${actor}: ${cause} (${inARow} times in a row without a finished step)`)
     }
   }
 
@@ -149,6 +175,10 @@ export function startCluster(options: ClusterOptions): Cluster {
 
   function finished(step: FinishedStep): void {
     recovered(step.trainer)
+    // Every shard has answered, and whoever made the lattices.
+    for (const name of deathsInARow.keys()) {
+      if (name === step.trainer || !name.startsWith('trainer')) deathsInARow.delete(name)
+    }
     options.onFinished(step)
   }
 
@@ -237,6 +267,7 @@ export function startCluster(options: ClusterOptions): Cluster {
         name: 'lattices',
         config: {
           shards: options.ranges.map((range, shard) => ({ ref: shards[shard]?.address, ...range })),
+          stepMsMax: options.trainer.stepMsMax,
           task: options.trainer.task,
         },
       }))

@@ -15,11 +15,14 @@ export interface SourceState {
   readonly nextSequence: number
   /** Given back by a dead trainer's release; handed out before new ones. */
   readonly returned: readonly number[]
-  /** Step -> the trainer that has it. */
-  readonly taken: ReadonlyMap<number, string>
+  /** Step -> the lane that has it. */
+  readonly taken: ReadonlyMap<number, Lane>
   readonly finished: AppliedSet
   readonly paused: boolean
 }
+
+/** A lane of one life of a trainer has at most one step. */
+export type Lane = Pick<Next, 'trainer' | 'incarnation' | 'lane'>
 
 export interface SourceConfig {
   /** Called for every finished step: how the run supervisor counts progress. In-process only. */
@@ -68,8 +71,9 @@ export function beginPhase(phase: Begin): Omit<SourceState, 'paused'> {
 
 /** Gives back what a dead trainer had taken, oldest first. */
 export function releaseSteps(state: SourceState, trainer: string): Partial<SourceState> {
-  const given = [...state.taken].filter(([, owner]) => owner === trainer).map(([step]) => step)
-  const taken = new Map([...state.taken].filter(([, owner]) => owner !== trainer))
+  const entries = [...state.taken]
+  const given = entries.filter(([, owner]) => owner.trainer === trainer).map(([step]) => step)
+  const taken = new Map(entries.filter(([, owner]) => owner.trainer !== trainer))
   return { taken, returned: [...state.returned, ...given].sort((a, b) => a - b) }
 }
 
@@ -99,11 +103,24 @@ function finishStep<S extends SourceState & SourceConfig>(
 
 function handOut<S extends SourceState>(state: S, message: Next): S {
   const isIdle = message.lane >= (state.phase?.lanes ?? 0)
-  const taken = isIdle ? undefined : takeStep(state)
-  reply(message.replyTo, taken && workOf(state.phase, taken.sequence))
+  // A lane that asks while it has a step has not heard of it: it asked twice, or found its step moot.
+  const known = stepOf(state, message)
+  const taken = known === undefined && !isIdle ? takeStep(state) : undefined
+  const sequence = known ?? taken?.sequence
+  reply(message.replyTo, sequence === undefined ? undefined : workOf(state.phase, sequence))
   if (!taken) return state
-  const owners = new Map(taken.state.taken).set(taken.sequence, message.trainer)
+  const { trainer, incarnation, lane } = message
+  const owners = new Map(taken.state.taken).set(taken.sequence, { trainer, incarnation, lane })
   return { ...state, ...taken.state, taken: owners }
+}
+
+/** The step that a lane has. */
+export function stepOf({ taken }: SourceState, asker: Lane): number | undefined {
+  for (const [sequence, { trainer, incarnation, lane }] of taken) {
+    const isSame = trainer === asker.trainer && incarnation === asker.incarnation
+    if (isSame && lane === asker.lane) return sequence
+  }
+  return undefined
 }
 
 function workOf(phase: Begin | undefined, sequence: number): Work {

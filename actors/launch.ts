@@ -3,8 +3,8 @@
 import { type Environment, realEnvironment } from '../runtime/index.ts'
 import type { RunEvent } from './events.ts'
 import type { Report } from './report.ts'
-import { completeOptions, type SpeechOptions } from './speech-options.ts'
-import { startSpeechRun } from './speech-run.ts'
+import { completeOptions, type SpeechOptions } from './speech/options.ts'
+import { startSpeechRun } from './speech/run.ts'
 
 export interface SpeechTaskOptions {
   readonly name: 'speech'
@@ -51,7 +51,7 @@ export async function launch(launchOptions: LaunchOptions): Promise<Run> {
       for (const reader of readers) reader.put(event)
     },
     workerModule: new URL('./worker.ts', import.meta.url).href,
-    computeModule: new URL('./speech-compute-thread.ts', import.meta.url).href,
+    computeModule: new URL('./speech/compute-thread.ts', import.meta.url).href,
     threads: 2,
   })
   const done = run.done.then((report) => {

@@ -20,6 +20,7 @@ import {
   fenceTrainer,
   holdPush,
   mayGoOn,
+  recipeOf,
   type ShardState,
 } from './shard-state.ts'
 import { openShardStore, type ShardStore } from './shard-store.ts'
@@ -94,15 +95,18 @@ function receivePush(actor: Actor, push: Push, replyTo: Ref<Pushed>): void {
   const { shard } = actor.store
   const decided = decidePush(shard, push)
   switch (decided.type) {
-    case 'answer':
-      count(shard, decided.pushed.verdict)
-      replyTo.tell(decided.pushed)
+    case 'answer': {
+      const { pushed } = decided
+      count(shard, pushed.verdict)
+      // Asked again while it waits for slower trainers (SSP), it goes on waiting.
+      if (pushed.verdict === 'duplicate') return wait(actor, { push, replyTo, pushed })
+      replyTo.tell(pushed)
       return
+    }
     case 'accept': {
       actor.store.append({ type: 'push', push })
       const pushed = applyPush(shard, push, decided.scale)
-      actor.waiting = [...actor.waiting, { push, replyTo, pushed }]
-      return answerWaiting(actor)
+      return wait(actor, { push, replyTo, pushed })
     }
     case 'hold':
       hold(actor, push, decided.scale, replyTo)
@@ -112,13 +116,19 @@ function receivePush(actor: Actor, push: Push, replyTo: Ref<Pushed>): void {
 // A held push that is sent again (its asker timed out) is not journalled again: the newest asker waits.
 function hold(actor: Actor, push: Push, scale: number, replyTo: Ref<Pushed>): void {
   const { shard } = actor.store
-  const others = actor.waiting.filter(({ push: { sequence } }) => sequence !== push.sequence)
-  actor.waiting = [...others, { push, replyTo }]
+  wait(actor, { push, replyTo })
   if (shard.held.has(push.sequence)) return
   actor.store.append({ type: 'push', push })
   const pushed = holdPush(shard, push, scale)
   if (!pushed) return
   actor.waiting = actor.waiting.map((waiting) => ({ ...waiting, pushed }))
+  answerWaiting(actor)
+}
+
+function wait(actor: Actor, waiting: Waiting): void {
+  const { sequence } = waiting.push
+  const others = actor.waiting.filter(({ push }) => push.sequence !== sequence)
+  actor.waiting = [...others, waiting]
   answerWaiting(actor)
 }
 
@@ -136,6 +146,8 @@ function answerWaiting(actor: Actor): void {
 function begin(actor: Actor, start: PhaseStart): void {
   const { shard } = actor.store
   if (start.phase <= shard.phase) return
+  // What cannot be begun must not be journalled: every later life would fail on it.
+  recipeOf(start, shard.parameters.length)
   actor.store.append({ type: 'begin', start })
   beginPhase(shard, start)
   actor.waiting = []
@@ -147,7 +159,8 @@ function fence(
 ): void {
   actor.store.append({ type: 'fence', trainer, incarnation })
   fenceTrainer(actor.store.shard, trainer, incarnation)
-  actor.waiting = actor.waiting.filter(({ push }) => push.trainer !== trainer)
+  const isFormer = ({ push }: Waiting) => push.trainer === trainer && push.incarnation < incarnation
+  actor.waiting = actor.waiting.filter((waiting) => !isFormer(waiting))
   answerWaiting(actor)
 }
 

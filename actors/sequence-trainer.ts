@@ -30,6 +30,7 @@ import type {
 } from '../protocol/training.ts'
 import { type ActorDefinition, type Context, next, type Outcome } from '../runtime/actor.ts'
 import type { ComputeThread } from '../runtime/environment.ts'
+import { within } from './deadline.ts'
 import {
   type ParameterClient,
   type ParameterCopy,
@@ -46,6 +47,8 @@ export const TrainerConfig = struct({
   shards: list(struct({ ref: ref<ShardMessage>(), offset: u32, length: u32 })),
   lattices: optional(ref<LatticeMessage>()),
   lanes: u32,
+  /** A step that computes longer ends the process: its compute thread hangs. */
+  stepMsMax: u32,
   codec: literal('float32', 'float16', 'int8'),
   /** Handed to the compute thread's `open`. */
   task: plain,
@@ -171,6 +174,8 @@ async function computeAndPush(
 ): Promise<StepResult | undefined> {
   const { config, client, compute } = trainer
   const { phase, kind, sequence, configuration } = work
+  /** Shards that have this step: what they are sent again they will not apply. */
+  const taken = new Set<number>()
   for (;;) {
     const made = await latticesFor(trainer, work, context)
     await client.pull(lane.copy)
@@ -185,7 +190,10 @@ async function computeAndPush(
       gradient,
       ...(made && { lattices: made.lattices }),
     }
-    const result = (await compute.call('step', request)) as StepResult
+    const { clock } = context.environment
+    const stepped = compute.call('step', request)
+    const result = (await within(clock, config.stepMsMax, stepped)) as StepResult
+    const encoded = encodeGradients(trainer, lane)
     const answers = await client.push({
       trainer: config.name,
       incarnation: config.incarnation,
@@ -193,7 +201,12 @@ async function computeAndPush(
       sequence,
       weight: result.frames,
       versions: versions.map((seen, shard) => versionsOf(seen, made?.versions[shard])),
-      gradients: encodeGradients(trainer, lane),
+      gradients: encoded.map(({ gradient }) => gradient),
+    })
+    encoded.forEach(({ residual }, shard) => {
+      if (answers[shard]?.verdict === 'refused' || taken.has(shard)) return
+      taken.add(shard)
+      lane.residuals[shard] = residual
     })
     const verdict = judgeAnswers(answers)
     if (verdict === 'taken') return result
@@ -245,15 +258,17 @@ function versionsOf(seen: number, lattice: number = seen): Versions {
   return { lattice, outer: seen, inner: seen }
 }
 
-function encodeGradients({ config }: Trainer, lane: Lane): EncodedGradient[] {
+/** Per shard, with the error that is to be fed back once the shard has taken the gradient, not before. */
+function encodeGradients(
+  { config }: Trainer,
+  lane: Lane,
+): { gradient: EncodedGradient; residual: Float32Array }[] {
   return config.shards.map(({ offset, length }, index) => {
-    const residual = lane.residuals[index]
-    assert(residual !== undefined, 'a residual per shard')
-    return encodeGradient(
-      config.codec as GradientCodec,
-      lane.gradient.subarray(offset, offset + length),
-      residual,
-    )
+    const before = lane.residuals[index]
+    assert(before !== undefined, 'a residual per shard')
+    const residual = before.slice()
+    const part = lane.gradient.subarray(offset, offset + length)
+    return { gradient: encodeGradient(config.codec as GradientCodec, part, residual), residual }
   })
 }
 

@@ -69,7 +69,7 @@ export function emptyShard(length: number): ShardState {
     held: new Map(),
     fences: new Map(),
     clocks: new Map(),
-    counts: { acknowledged: 0, applied: 0, duplicates: 0, refused: 0 },
+    counts: { applied: 0, duplicates: 0, refused: 0 },
     staleness: new Array(STALENESS_BUCKETS).fill(0),
   }
 }
@@ -206,6 +206,8 @@ function applyUpdate(
     staleness = shard.version - push.versions.inner
     const bucket = Math.min(staleness, STALENESS_BUCKETS - 1)
     shard.staleness[bucket] = shard.staleness[bucket]! + 1
+    // A push fences the lives before its own: a fence that comes late finds nothing to do.
+    fenceTrainer(shard, push.trainer, push.incarnation)
     countPush(shard, push.trainer)
   }
   const update = appliedCount(shard.applied)
@@ -219,17 +221,14 @@ function applyUpdate(
   for (const push of pushes) shard.applied = withApplied(shard.applied, push.sequence)
   shard.version += 1
   const { counts } = shard
-  shard.counts = {
-    ...counts,
-    acknowledged: counts.acknowledged + pushes.length,
-    applied: counts.applied + pushes.length,
-  }
+  shard.counts = { ...counts, applied: counts.applied + pushes.length }
   return { verdict: 'applied', reason: '', version: shard.version, staleness }
 }
 
 /** Refuses the former incarnations of a trainer; until it pushes again it holds nobody back. */
 export function fenceTrainer(shard: ShardState, trainer: string, incarnation: number): void {
-  shard.fences.set(trainer, Math.max(incarnation, shard.fences.get(trainer) ?? 0))
+  if (incarnation <= (shard.fences.get(trainer) ?? 0)) return
+  shard.fences.set(trainer, incarnation)
   shard.clocks.delete(trainer)
 }
 

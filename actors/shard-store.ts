@@ -64,7 +64,10 @@ export function openShardStore(
     get journalBytes() {
       return journal.bytes
     },
-    append: (record) => journal.append(encodeRecord(record)),
+    append(record) {
+      assertOwner(disk, folder, incarnation)
+      journal.append(encodeRecord(record))
+    },
     checkpoint() {
       assertOwner(disk, folder, incarnation)
       journal.startAfresh((file) => disk.write(snapshotPath, writeSnapshot(shard, file)))

@@ -4,7 +4,7 @@ import { latticeWorker } from './lattice-worker.ts'
 import { parameterShard } from './parameter-shard.ts'
 import { sequenceTrainer } from './sequence-trainer.ts'
 
-const computeModule = new URL('./speech-compute-thread.ts', import.meta.url).href
+const computeModule = new URL('./speech/compute-thread.ts', import.meta.url).href
 
 await runWorker({
   definitions: [parameterShard, sequenceTrainer(computeModule), latticeWorker(computeModule)],

@@ -106,7 +106,6 @@ export interface ShardStatus {
 }
 
 export interface UpdateCounts {
-  readonly acknowledged: number
   readonly applied: number
   readonly duplicates: number
   readonly refused: number

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { randomFor } from '../protocol/random.ts'
 import { realDisk } from './disk.ts'
 import type { Clock, ComputeThreads, Environment, ProcessTable } from './environment.ts'
+import { identityOf, isAlive } from './process-identity.ts'
 import { listenOnBun } from './transport/bun.ts'
 import { type Transport, TransportError } from './transport/connection.ts'
 import { connectWebSocket } from './transport/websocket.ts'
@@ -66,6 +67,8 @@ const realProcesses: ProcessTable = {
     child.stdin?.write(`${JSON.stringify(argument)}\n`)
     return { id: child.pid ?? -1, kill: (processSignal) => void child.kill(processSignal) }
   },
+  self: identityOf(process.pid) ?? `${process.pid}`,
+  isAlive,
 }
 
 const realCompute: ComputeThreads = {

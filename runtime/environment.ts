@@ -57,6 +57,9 @@ export class DiskError extends Error {
 
 export interface ProcessTable {
   spawn(options: ProcessOptions): Process
+  /** Names this process; ids alone are used again. */
+  readonly self: string
+  isAlive(identity: string): boolean
 }
 
 export interface ProcessOptions {

@@ -71,6 +71,8 @@ function replayFile(content: Uint8Array, replay: (record: Uint8Array) => void): 
   let at = 0
   while (at + HEADER_BYTES <= content.byteLength) {
     const length = view.getUint32(at, true)
+    // No record is empty: zeros are a tail that never reached the disk.
+    if (length === 0) break
     const record = content.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length)
     if (record.byteLength < length || crc32(record) !== view.getUint32(at + 4, true)) break
     replay(record)

@@ -19,7 +19,7 @@ const entryPoints = [
   'actors/index.ts',
   'actors/main.ts',
   'actors/worker.ts',
-  'actors/speech-compute-thread.ts',
+  'actors/speech/compute-thread.ts',
   'actors/demo/digits-thread.ts',
   'models/index.ts',
   'runtime/index.ts',

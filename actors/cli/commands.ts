@@ -1,6 +1,6 @@
 // The options of each command.
 import { optimizerNames } from '../../models/optimizers/index.ts'
-import { defaults } from '../speech-options.ts'
+import { defaults } from '../speech/options.ts'
 import type { OptionTable } from './options.ts'
 
 const SEEDS = [0, 0xffffffff] as const
@@ -145,6 +145,13 @@ export const trainSpeechOptions: OptionTable = {
     value: 'N',
     help: 'utterances of a sequence-training minibatch',
     byDefault: `${defaults.batchUtterances}`,
+  },
+  'step-seconds': {
+    kind: 'integer',
+    range: [1, 86_400],
+    value: 'N',
+    help: 'a trainer whose step computes longer is replaced',
+    byDefault: `${defaults.stepSeconds}`,
   },
   chaos: {
     kind: 'text',

@@ -1,5 +1,5 @@
 // CTM: one word a line, `utterance channel start duration word`, times in seconds.
-import type { DecodedUtterance } from '../decode.ts'
+import type { DecodedUtterance } from '../speech/decode.ts'
 
 export function formatCtm(utterances: readonly DecodedUtterance[]): string {
   return utterances

@@ -18,12 +18,22 @@ export interface PoolOptions {
   readonly system: System
   /** The module that a worker process runs: it calls `runWorker`. */
   readonly module: string
+  /**
+   * Which life of the pool's owner this is, from 0: incarnations go on above those of all earlier lives,
+   * so that what those lives left behind stays fenced. Default 0.
+   */
+  readonly life?: number
   readonly limits?: Partial<PoolLimits>
 }
+
+/** Incarnations that one life of a pool can give a worker; a member's incarnation is below 2^20. */
+const INCARNATIONS_PER_LIFE = 1_024
 
 export interface PoolLimits {
   /** From spawn to ready. */
   readonly startMsMax: number
+  /** Lives in a row that ended before they were ready: another would end alike. */
+  readonly startFailuresMax: number
   /** `stop`: until SIGTERM, and from there until SIGKILL. */
   readonly drainMsMax: number
   readonly termMsMax: number
@@ -37,6 +47,7 @@ export interface PoolLimits {
 
 export const poolLimits: PoolLimits = {
   startMsMax: 60_000,
+  startFailuresMax: 5,
   drainMsMax: 5_000,
   termMsMax: 2_000,
   lostMsMax: 100,
@@ -120,6 +131,7 @@ export function createPool(options: PoolOptions): Pool {
         system,
         pool,
         module: options.module,
+        life: options.life ?? 0,
         limits: { ...poolLimits, ...options.limits },
       }
       const started = superviseWorker(world, worker)
@@ -172,6 +184,7 @@ interface PoolWorld {
   readonly system: System
   readonly pool: Ref<PoolMessage>
   readonly module: string
+  readonly life: number
   readonly limits: PoolLimits
 }
 
@@ -182,7 +195,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
   const { promise: gone, resolve: markGone } = Promise.withResolvers<void>()
   const emit = (event: PoolEvent): void => options.onEvent?.(event)
   let state: WorkerState = 'starting'
-  let incarnation = 0
+  let incarnation = world.life * INCARNATIONS_PER_LIFE
   let running: Process | undefined
   let spawnedAt = 0
   /** Why it is about to exit, where that is known better than by its exit. */
@@ -190,6 +203,8 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
   let restarts: readonly number[] = []
   /** Deaths in a row of processes that were not ready for long. */
   let quickDeaths = 0
+  /** Of those, in a row, that were never ready. */
+  let failedStarts = 0
   let readyAt = Number.POSITIVE_INFINITY
   let stopClock: () => void = () => {}
 
@@ -242,7 +257,10 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     emit({ type: 'exited', incarnation: life, exit, cause })
     if (state === 'stopping') return end()
     const now = clock.now()
-    switch (judgeDeath({ policy, crashed: exit.code !== 0, limit, restarts, now })) {
+    failedStarts = Number.isFinite(readyAt) ? 0 : failedStarts + 1
+    const verdict = judgeDeath({ policy, crashed: exit.code !== 0, limit, restarts, now })
+    const isHopeless = verdict === 'restart' && failedStarts >= limits.startFailuresMax
+    switch (isHopeless ? 'escalate' : verdict) {
       case 'forget':
         return end()
       case 'escalate':

@@ -3,24 +3,32 @@ import fc from 'fast-check'
 import { withApplied } from '../../actors/applied-set.ts'
 import {
   beginPhase,
+  exampleSource,
   releaseSteps,
+  type SourceConfig,
   type SourceState,
   takeStep,
 } from '../../actors/example-source.ts'
+import type { Work } from '../../protocol/training.ts'
+import type { Ref } from '../../runtime/index.ts'
+
+const BEGIN = {
+  type: 'begin',
+  phase: 1,
+  kind: 'frames',
+  steps: 10,
+  lanes: 1,
+  applied: { below: 0, above: [] as number[] },
+  configuration: {},
+} as const
 
 const phase = (steps: number, below = 0, above: number[] = []) =>
   ({
-    ...beginPhase({
-      type: 'begin',
-      phase: 1,
-      kind: 'frames',
-      steps,
-      lanes: 1,
-      applied: { below, above },
-      configuration: {},
-    }),
+    ...beginPhase({ ...BEGIN, steps, applied: { below, above } }),
     paused: false,
   }) satisfies SourceState
+
+const laneOf = (trainer: string, lane = 0) => ({ trainer, incarnation: 1, lane })
 
 function take(
   state: SourceState,
@@ -28,7 +36,7 @@ function take(
 ): { sequence: number | undefined; state: SourceState } {
   const taken = takeStep(state)
   if (!taken) return { sequence: undefined, state }
-  const owners = new Map(taken.state.taken).set(taken.sequence, trainer)
+  const owners = new Map(taken.state.taken).set(taken.sequence, laneOf(trainer))
   return { sequence: taken.sequence, state: { ...taken.state, taken: owners } }
 }
 
@@ -67,6 +75,22 @@ test('a resumed phase hands out only what some shard lacks', () => {
   expect(given).toEqual([3, 5, 7, undefined])
 })
 
+test('a lane that asks again, its answer lost, is given the same step; another lane is not', () => {
+  const answers: Work[] = []
+  const replyTo = { tell: (work: Work) => void answers.push(work) } as unknown as Ref<Work>
+  const ask = (trainer: string, lane: number) =>
+    ({ type: 'next', ...laneOf(trainer, lane), replyTo }) as const
+  const twoLanes = beginPhase({ ...BEGIN, lanes: 2 })
+  let state: SourceState & SourceConfig = { ...twoLanes, paused: false, onFinished: () => {} }
+  const asks = [ask('a', 0), ask('a', 0), ask('a', 1), ask('b', 0), ask('a', 0)]
+  for (const message of asks) {
+    const result = exampleSource.receive(state, message, undefined as never)
+    if (result.type === 'continue') state = result.state
+  }
+  const steps = answers.map((work) => (work.type === 'step' ? work.sequence : undefined))
+  expect(steps).toEqual([0, 0, 1, 2, 0])
+})
+
 test('a paused source hands out nothing', () => {
   expect(takeStep({ ...phase(3), paused: true })).toBeUndefined()
 })
@@ -78,7 +102,7 @@ test('whatever dies when, every step is finished exactly once and nothing is lef
       let state: SourceState = phase(12)
       const finish = (trainer: string) => {
         for (const [sequence, owner] of state.taken) {
-          if (owner !== trainer) continue
+          if (owner.trainer !== trainer) continue
           const taken = new Map(state.taken)
           taken.delete(sequence)
           state = { ...state, taken, finished: withApplied(state.finished, sequence) }

@@ -1,5 +1,5 @@
 // Decoder, lattices and criteria on one core, in times real time (100 frames = 1 s) and arcs a second.
-import { decodingGraph, pdfCount } from '../../actors/speech-graph.ts'
+import { decodingGraph, pdfCount } from '../../actors/speech/graph.ts'
 import { criterionDefaults, sequenceLoss } from '../../models/sequence/criterion.ts'
 import { decoder } from '../../models/sequence/decoder.ts'
 import type { Alignment } from '../../models/sequence/decoding-graph.ts'

@@ -88,9 +88,10 @@ describe('two systems on loopback', () => {
   })
 
   test('nobody listens there: join fails, and says where', async () => {
-    const [nobody, nonsense] = [start('b').join('ws://127.0.0.1:1'), start('c').join('nonsense')]
-    expect(await messageOf(nobody)).toContain('cannot join ws://127.0.0.1:1')
-    expect(await messageOf(nonsense)).toContain('not a WebSocket URL')
+    const nobody = messageOf(start('b').join('ws://127.0.0.1:1'))
+    const nonsense = messageOf(start('c').join('nonsense'))
+    expect(await nobody).toContain('cannot join ws://127.0.0.1:1')
+    expect(await nonsense).toContain('not a WebSocket URL')
   })
 
   test('a port that is taken is a TransportError', async () => {

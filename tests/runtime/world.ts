@@ -108,7 +108,7 @@ export function createWorld(): World {
       transport,
       random: randomFor('world', seed),
       disk: absent as never,
-      processes: { spawn: absent },
+      processes: { spawn: absent, self: seed, isAlive: () => false },
       compute: { start: absent },
     }),
     cut: () => [...cuts].forEach((cut) => cut()),

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { decodeOptions, demoOptions, trainSpeechOptions } from '../../../actors/cli/commands.ts'
 import { wrap } from '../../../actors/cli/lines.ts'
 import { helpOf, type OptionTable, readOptions, UsageError } from '../../../actors/cli/options.ts'
-import { completeOptions, defaults } from '../../../actors/speech-options.ts'
+import { completeOptions, defaults } from '../../../actors/speech/options.ts'
 
 const table: OptionTable = {
   data: { kind: 'text', value: 'DIR', isRequired: true, help: 'recordings' },

@@ -1,8 +1,8 @@
 // What the processes of a speech run know in common: where the prepared files lie, what the network
 // looks like, and the configuration of each phase. Plain data: it crosses the wire and is kept on disk.
 
-import type { CriterionOptions, SequenceCriterion } from '../models/sequence/criterion.ts'
-import type { Alignment } from '../models/sequence/decoding-graph.ts'
+import type { CriterionOptions, SequenceCriterion } from '../../models/sequence/criterion.ts'
+import type { Alignment } from '../../models/sequence/decoding-graph.ts'
 
 export interface SpeechTask {
   /** Folder of the prepared files. */

@@ -1,8 +1,8 @@
 // The module of a compute thread for speech: training, decoding, preparation, in trainers and control.
-import { realEnvironment, serveCompute } from '../runtime/index.ts'
-import { speechCompute } from './speech-compute.ts'
-import { speechDecoding } from './speech-decoding.ts'
-import { speechPreparation } from './speech-preparation.ts'
+import { realEnvironment, serveCompute } from '../../runtime/index.ts'
+import { speechCompute } from './compute.ts'
+import { speechDecoding } from './decoding.ts'
+import { speechPreparation } from './preparation.ts'
 
 const world = realEnvironment({ seed: 0 })
 serveCompute({ ...speechCompute(world), ...speechDecoding(world), ...speechPreparation(world) })

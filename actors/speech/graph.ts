@@ -3,10 +3,10 @@ import {
   compileGraph,
   type DecodingGraph,
   withWordBonus,
-} from '../models/sequence/decoding-graph.ts'
-import { wordLine, wordLoop } from '../models/sequence/grammar.ts'
-import { digitLexicon, phonesOf, wordsOf } from '../models/sequence/lexicon.ts'
-import { threeStates } from '../models/sequence/topology.ts'
+} from '../../models/sequence/decoding-graph.ts'
+import { wordLine, wordLoop } from '../../models/sequence/grammar.ts'
+import { digitLexicon, phonesOf, wordsOf } from '../../models/sequence/lexicon.ts'
+import { threeStates } from '../../models/sequence/topology.ts'
 
 export const lexicon = digitLexicon
 export const phones = phonesOf(lexicon)

@@ -1,36 +1,27 @@
 // The end of a speech run: the models that development strings chose, judged once on the test set, and
 // everything the run counted.
-import type { ErrorRate } from '../models/sequence/error-rate.ts'
-import { pairedBootstrap } from '../models/sequence/error-rate.ts'
-import { assert } from '../protocol/assert.ts'
-import { randomFor } from '../protocol/random.ts'
-import { alignedFloat32 } from '../protocol/tensor.ts'
-import type { ShardStatus } from '../protocol/training.ts'
-import type { Report, Restart } from './report.ts'
+import type { ErrorRate } from '../../models/sequence/error-rate.ts'
+import { pairedBootstrap } from '../../models/sequence/error-rate.ts'
+import { assert } from '../../protocol/assert.ts'
+import { randomFor } from '../../protocol/random.ts'
+import { alignedFloat32 } from '../../protocol/tensor.ts'
+import type { ShardStatus, UpdateCounts } from '../../protocol/training.ts'
+import type { Report } from '../report.ts'
 import { type Candidate, modelPath, type RunRecord } from './run-record.ts'
-import { logPriorsOf } from './speech-compute.ts'
-import type { Evaluation, Evaluator } from './speech-evaluator.ts'
-import { writeModel } from './speech-model.ts'
-import type { PreparedCorpus } from './speech-prepare.ts'
-import type { RunWorld, Tally } from './speech-run.ts'
-import { openAlignments, type SpeechTask } from './speech-task.ts'
+import { logPriorsOf } from './compute.ts'
+import type { Evaluation } from './evaluator.ts'
+import { writeModel } from './model.ts'
+import { openAlignments } from './task.ts'
+import { keep, type UnderWay } from './world.ts'
 
-export interface RunEnd {
-  readonly world: RunWorld
-  readonly task: SpeechTask
-  readonly corpus: PreparedCorpus
-  readonly evaluator: Evaluator
-  readonly record: RunRecord
-  readonly tally: Tally
-  readonly statuses: readonly ShardStatus[]
-  readonly restarts: readonly Restart[]
-  readonly parameters: number
-}
-
-export async function concludeRun(end: RunEnd): Promise<Report> {
-  const { world, record, tally, task } = end
+export async function concludeRun(
+  run: UnderWay,
+  end: { readonly statuses: readonly ShardStatus[]; readonly parameters: number },
+): Promise<Report> {
+  const { world } = run
   const { options, emit } = world
-  emit({ type: 'phase', phase: 'evaluate', total: end.corpus.sizes.test, unit: 'utterances' })
+  emit({ type: 'phase', phase: 'evaluate', total: run.corpus.sizes.test, unit: 'utterances' })
+  const { record } = run
   const crossEntropy = chosen(record, ['crossEntropy'])
   // Epoch 0, the cross-entropy model, is a candidate of everything that starts from it.
   const control = options.control ? chosen(record, ['crossEntropy', 'control']) : undefined
@@ -38,13 +29,13 @@ export async function concludeRun(end: RunEnd): Promise<Report> {
   const tested = new Map<string, Evaluation>()
   for (const candidate of [crossEntropy, control, final]) {
     if (!candidate || tested.has(candidate.name)) continue
-    const { parameters, setting } = loadCandidate(end, candidate)
-    const evaluation = await end.evaluator.test(parameters, candidate.alignments, setting)
+    const { parameters, setting } = loadCandidate(run, candidate)
+    const evaluation = await run.evaluator.test(parameters, candidate.alignments, setting)
     tested.set(candidate.name, evaluation)
     const errorRate = reported(evaluation.errorRate)
     emit({ type: 'evaluated', model: candidate.name, set: 'test', errorRate })
   }
-  keepTestErrors(end, { crossEntropy, control, final }, tested)
+  keepTestErrors(run, { crossEntropy, control, final }, tested)
   const resultOf = (candidate: Candidate): Evaluation => {
     const evaluation = tested.get(candidate.name)
     assert(evaluation !== undefined, 'every chosen model was tested')
@@ -52,13 +43,15 @@ export async function concludeRun(end: RunEnd): Promise<Report> {
   }
   const compare = (before: Candidate) =>
     pairedBootstrap(resultOf(before).utterances, resultOf(final).utterances, randomFor('paired'))
+  keep(run)
+  const { tally, seconds, restarts, acknowledgedSteps } = run.record
   return {
     task: 'speech',
     criterion: options.criterion,
     policy: options.policy,
     seed: options.seed,
     parameters: end.parameters,
-    seconds: record.seconds,
+    seconds,
     errorRate: {
       crossEntropy: reported(resultOf(crossEntropy).errorRate),
       ...(control && { control: reported(resultOf(control).errorRate) }),
@@ -68,15 +61,15 @@ export async function concludeRun(end: RunEnd): Promise<Report> {
       crossEntropy: compare(crossEntropy),
       ...(control && { control: compare(control) }),
     },
-    updates: sumUpdates(end.statuses),
+    updates: sumUpdates(end.statuses, acknowledgedSteps),
     staleness: describeStaleness(end.statuses),
-    restarts: end.restarts,
+    restarts,
     throughput: { framesPerSecond: tally.frames / Math.max(1e-9, tally.seconds) },
     computeShare: tally.computeMs / Math.max(1e-9, tally.trainerMs),
     skipped: record.skipped,
     rejectedFrames: tally.rejected,
     nonFinite: tally.nonFinite,
-    model: exportCandidate(end, final, task),
+    model: exportCandidate(run, final),
   }
 }
 
@@ -90,7 +83,7 @@ function chosen({ candidates }: RunRecord, models: readonly Candidate['model'][]
   return best
 }
 
-function loadCandidate({ world }: RunEnd, { name, development }: Candidate) {
+function loadCandidate({ world }: UnderWay, { name, development }: Candidate) {
   const bytes = world.environment.disk.read(modelPath(world.options.out, name))
   const { scale, bonus } = development
   const parameters = new Float32Array(new SharedArrayBuffer(bytes.byteLength))
@@ -98,14 +91,15 @@ function loadCandidate({ world }: RunEnd, { name, development }: Candidate) {
   return { parameters, setting: { scale, bonus } }
 }
 
-function exportCandidate(end: RunEnd, candidate: Candidate, task: SpeechTask): string {
-  const { disk } = end.world.environment
-  const { parameters, setting } = loadCandidate(end, candidate)
+function exportCandidate(run: UnderWay, candidate: Candidate): string {
+  const { task, world } = run
+  const { disk } = world.environment
+  const { parameters, setting } = loadCandidate(run, candidate)
   const alignments = openAlignments(disk.read(`${task.folder}/${candidate.alignments}`))
-  return writeModel(disk, end.world.options.out, {
+  return writeModel(disk, world.options.out, {
     parameters,
     card: {
-      criterion: end.world.options.criterion,
+      criterion: world.options.criterion,
       shape: task.network,
       logPriors: [...logPriorsOf(alignments, task.network.outputs)],
       decoding: setting,
@@ -117,11 +111,15 @@ function reported({ percent, insertions, deletions, substitutions, words, low, h
   return { percent, insertions, deletions, substitutions, words, low, high }
 }
 
-function sumUpdates(statuses: readonly ShardStatus[]): Report['updates'] {
-  const sum = (of: keyof Report['updates']) =>
+/** Acknowledged is what trainers heard, applied what shards have: one from each shard a step. */
+function sumUpdates(
+  statuses: readonly ShardStatus[],
+  acknowledgedSteps: number,
+): Report['updates'] {
+  const sum = (of: keyof UpdateCounts) =>
     statuses.reduce((total, { updates }) => total + updates[of], 0)
   return {
-    acknowledged: sum('acknowledged'),
+    acknowledged: acknowledgedSteps * statuses.length,
     applied: sum('applied'),
     duplicates: sum('duplicates'),
     refused: sum('refused'),
@@ -152,7 +150,7 @@ export function describeStaleness(
 
 /** Errors per test utterance and model, `[insertions, deletions, substitutions, words]`: for pooled tests. */
 function keepTestErrors(
-  { world }: RunEnd,
+  { world }: UnderWay,
   chosen: Readonly<Record<string, Candidate | undefined>>,
   tested: ReadonlyMap<string, Evaluation>,
 ): void {

@@ -1,8 +1,8 @@
 // The options of a speech run, as scripts and the command line give them. Everything but `data` has a
 // default; `completeOptions` fills them in and refuses what is out of range, by name.
-import { parsePolicy } from '../models/optimizers/staleness.ts'
-import { type ChaosFault, parseChaos } from './chaos-plan.ts'
-import type { Criterion } from './report.ts'
+import { parsePolicy } from '../../models/optimizers/staleness.ts'
+import { type ChaosFault, parseChaos } from '../chaos-plan.ts'
+import type { Criterion } from '../report.ts'
 
 export interface SpeechOptions {
   /** Folder of `{digit}_{speaker}_{index}.wav` recordings, or a Kaldi data directory. */
@@ -49,6 +49,8 @@ export interface SpeechOptions {
   readonly batchFrames?: number
   /** Utterances of a sequence-training minibatch. */
   readonly batchUtterances?: number
+  /** A trainer whose step computes longer, in seconds, is replaced: it hangs. */
+  readonly stepSeconds?: number
 }
 
 export type OptimizerName = 'sgd' | 'momentum' | 'adagrad' | 'rmsprop' | 'adam'
@@ -66,7 +68,7 @@ export const defaults = {
   policy: 'downpour',
   optimizer: 'adam',
   codec: 'float32',
-  epochs: 2,
+  epochs: 4,
   crossEntropyEpochs: 6,
   hidden: [64, 64],
   seed: 1,
@@ -76,6 +78,7 @@ export const defaults = {
   strings: [4800, 600, 1200],
   batchFrames: 256,
   batchUtterances: 16,
+  stepSeconds: 120,
 } as const satisfies Partial<SpeechOptions>
 
 export class OptionError extends Error {
@@ -93,6 +96,7 @@ const bounds = {
   port: [0, 65_535],
   batchFrames: [1, 1_000_000],
   batchUtterances: [1, 4_096],
+  stepSeconds: [1, 86_400],
 } as const
 
 export function completeOptions(options: SpeechOptions): CompleteOptions {

@@ -1,11 +1,11 @@
 // One acoustic network at work in a process: its three graphs as ONNX Runtime sessions, opened when
 // first needed, with the time spent inside ONNX Runtime.
-import { type AcousticNetwork, acousticNetwork } from '../models/networks/acoustic.ts'
-import { layoutOf, type ParameterLayout, viewsOf } from '../models/parameters.ts'
-import { openSession, type Session } from '../models/session.ts'
-import { type Tensor, tensorOf } from '../protocol/tensor.ts'
-import type { Clock } from '../runtime/environment.ts'
-import type { NetworkShape } from './speech-task.ts'
+import { type AcousticNetwork, acousticNetwork } from '../../models/networks/acoustic.ts'
+import { layoutOf, type ParameterLayout, viewsOf } from '../../models/parameters.ts'
+import { openSession, type Session } from '../../models/session.ts'
+import { type Tensor, tensorOf } from '../../protocol/tensor.ts'
+import type { Clock } from '../../runtime/environment.ts'
+import type { NetworkShape } from './task.ts'
 
 export interface SpeechNetwork {
   readonly layout: ParameterLayout

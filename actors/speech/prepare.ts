@@ -1,19 +1,19 @@
 // The first part of a run, seen from the control process: sets to feature files, and alignments from a
 // flat start. What is prepared stays in the run's folder; a resumed run finds it there.
 
-import { CorpusError, type Skipped } from '../models/sequence/corpus.ts'
-import type { Alignment } from '../models/sequence/decoding-graph.ts'
-import { featureStoreEncoder, openFeatureStore } from '../models/sequence/feature-store.ts'
-import type { GaussianModel } from '../models/sequence/gaussian.ts'
-import { assert } from '../protocol/assert.ts'
-import type { ComputeThread, Disk } from '../runtime/environment.ts'
-import type { RunEvent } from './events.ts'
-import { inParts } from './part-work.ts'
-import type { CorporaOptions } from './speech-corpora.ts'
-import { pdfCount } from './speech-graph.ts'
-import { alignmentFiles } from './speech-plan.ts'
-import { type CorpusCounts, filterbank, type PreparedPart } from './speech-preparation.ts'
-import { encodeAlignments, featuresPath, type NetworkShape, type SetName } from './speech-task.ts'
+import { CorpusError, type Skipped } from '../../models/sequence/corpus.ts'
+import type { Alignment } from '../../models/sequence/decoding-graph.ts'
+import { featureStoreEncoder, openFeatureStore } from '../../models/sequence/feature-store.ts'
+import type { GaussianModel } from '../../models/sequence/gaussian.ts'
+import { assert } from '../../protocol/assert.ts'
+import type { ComputeThread, Disk } from '../../runtime/environment.ts'
+import type { RunEvent } from '../events.ts'
+import { inParts } from '../part-work.ts'
+import type { CorporaOptions } from './corpora.ts'
+import { pdfCount } from './graph.ts'
+import { alignmentFiles } from './plan.ts'
+import { type CorpusCounts, filterbank, type PreparedPart } from './preparation.ts'
+import { encodeAlignments, featuresPath, type NetworkShape, type SetName } from './task.ts'
 
 export interface PreparedCorpus {
   readonly folder: string
@@ -42,7 +42,9 @@ export async function prepareCorpus(options: PrepareOptions): Promise<PreparedCo
   const { disk, folder, threads, emit, corpora } = options
   const path = `${folder}/${PREPARED}`
   if (disk.exists(path)) {
-    return JSON.parse(new TextDecoder().decode(disk.read(path))) as PreparedCorpus
+    const prepared = JSON.parse(new TextDecoder().decode(disk.read(path))) as PreparedCorpus
+    // The folder may have been moved since.
+    return { ...prepared, folder }
   }
   disk.makeFolder(folder)
   const opened = await Promise.all(threads.map((thread) => thread.call('openCorpora', corpora)))

@@ -1,15 +1,15 @@
 // The model of a run as files that other tools open: `model.onnx` with everything a decoder needs in
 // its metadata, and `model.safetensors` with the same weights by name.
-import { acousticModel, acousticNetwork } from '../models/networks/acoustic.ts'
-import { encodeOnnx } from '../models/onnx-file.ts'
-import { layoutOf, viewsOf } from '../models/parameters.ts'
-import { encodeSafetensors } from '../models/safetensors.ts'
-import { formatLexicon } from '../models/sequence/lexicon.ts'
-import type { Disk } from '../runtime/environment.ts'
-import type { DecodingSetting } from './speech-decoding.ts'
-import { lexicon, phones } from './speech-graph.ts'
-import { filterbank } from './speech-preparation.ts'
-import type { NetworkShape } from './speech-task.ts'
+import { acousticModel, acousticNetwork } from '../../models/networks/acoustic.ts'
+import { encodeOnnx } from '../../models/onnx-file.ts'
+import { layoutOf, viewsOf } from '../../models/parameters.ts'
+import { encodeSafetensors } from '../../models/safetensors.ts'
+import { formatLexicon } from '../../models/sequence/lexicon.ts'
+import type { Disk } from '../../runtime/environment.ts'
+import type { DecodingSetting } from './decoding.ts'
+import { lexicon, phones } from './graph.ts'
+import { filterbank } from './preparation.ts'
+import type { NetworkShape } from './task.ts'
 
 /** What stands in the metadata of `model.onnx`, as JSON under 'troupe'. */
 export interface ModelCard {

@@ -5,14 +5,14 @@ import {
   type ErrorRate,
   errorRate,
   errorsOf,
-} from '../models/sequence/error-rate.ts'
-import { assert } from '../protocol/assert.ts'
-import { randomFor } from '../protocol/random.ts'
-import type { ComputeThread } from '../runtime/environment.ts'
-import { inParts } from './part-work.ts'
-import type { DecodingSetting, ErrorTable } from './speech-decoding.ts'
-import type { PreparedCorpus } from './speech-prepare.ts'
-import type { SetName, SpeechTask } from './speech-task.ts'
+} from '../../models/sequence/error-rate.ts'
+import { assert } from '../../protocol/assert.ts'
+import { randomFor } from '../../protocol/random.ts'
+import type { ComputeThread } from '../../runtime/environment.ts'
+import { inParts } from '../part-work.ts'
+import type { DecodingSetting, ErrorTable } from './decoding.ts'
+import type { PreparedCorpus } from './prepare.ts'
+import type { SetName, SpeechTask } from './task.ts'
 
 export interface Evaluation {
   readonly setting: DecodingSetting

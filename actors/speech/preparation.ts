@@ -1,25 +1,20 @@
 // Preparing a corpus, in a compute thread of the control process: features, the flat start, and the
 // first alignments, a part of a set at a call so that several threads share the work.
-import { viterbiAligner } from '../models/sequence/alignment.ts'
-import { loadUtterances, type Skipped, type Utterance } from '../models/sequence/corpus.ts'
-import type { Alignment } from '../models/sequence/decoding-graph.ts'
-import { addDeltas, normalizeUtterance } from '../models/sequence/feature-transforms.ts'
+import { viterbiAligner } from '../../models/sequence/alignment.ts'
+import { loadUtterances, type Skipped, type Utterance } from '../../models/sequence/corpus.ts'
+import type { Alignment } from '../../models/sequence/decoding-graph.ts'
+import { addDeltas, normalizeUtterance } from '../../models/sequence/feature-transforms.ts'
 import {
   type FeatureExtractor,
   type Features,
   featureExtractor,
-} from '../models/sequence/features.ts'
-import { flatStart, type GaussianModel, scoreFrames } from '../models/sequence/gaussian.ts'
-import { assert } from '../protocol/assert.ts'
-import type { Disk } from '../runtime/environment.ts'
-import {
-  type CorporaOptions,
-  openCorpora,
-  SAMPLE_RATE,
-  type SpeechCorpora,
-} from './speech-corpora.ts'
-import { pdfCount, transcriptGraph } from './speech-graph.ts'
-import type { SetName } from './speech-task.ts'
+} from '../../models/sequence/features.ts'
+import { flatStart, type GaussianModel, scoreFrames } from '../../models/sequence/gaussian.ts'
+import { assert } from '../../protocol/assert.ts'
+import type { Disk } from '../../runtime/environment.ts'
+import { type CorporaOptions, openCorpora, SAMPLE_RATE, type SpeechCorpora } from './corpora.ts'
+import { pdfCount, transcriptGraph } from './graph.ts'
+import type { SetName } from './task.ts'
 
 export interface CorpusCounts {
   readonly counts: { readonly [Name in SetName]: number }

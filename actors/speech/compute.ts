@@ -1,22 +1,23 @@
 // What the compute thread of a speech trainer does: minibatches to gradients, utterances to lattices.
 // Parameters and gradients are shared memory; features and alignments are mapped files.
-import { pdfPriors } from '../models/sequence/alignment.ts'
-import { addCrossEntropy, sequenceLoss } from '../models/sequence/criterion.ts'
-import { type Decoder, decoder } from '../models/sequence/decoder.ts'
-import type { Alignment } from '../models/sequence/decoding-graph.ts'
-import { type FeatureStore, openFeatureStore } from '../models/sequence/feature-store.ts'
-import { type Lattice, packLattice, rescore, unpackLattice } from '../models/sequence/lattice.ts'
+import { normOf } from '../../models/optimizers/index.ts'
+import { pdfPriors } from '../../models/sequence/alignment.ts'
+import { addCrossEntropy, sequenceLoss } from '../../models/sequence/criterion.ts'
+import { type Decoder, decoder } from '../../models/sequence/decoder.ts'
+import type { Alignment } from '../../models/sequence/decoding-graph.ts'
+import { type FeatureStore, openFeatureStore } from '../../models/sequence/feature-store.ts'
+import { type Lattice, packLattice, rescore, unpackLattice } from '../../models/sequence/lattice.ts'
 import {
   type FrameBatches,
   frameBatches,
   type UtteranceBatches,
   utteranceBatches,
-} from '../models/sequence/minibatches.ts'
-import { assert } from '../protocol/assert.ts'
-import type { Clock, Disk } from '../runtime/environment.ts'
-import type { StepRequest, StepResult } from './sequence-trainer.ts'
-import { decodingGraph } from './speech-graph.ts'
-import { type SpeechNetwork, speechNetwork } from './speech-network.ts'
+} from '../../models/sequence/minibatches.ts'
+import { assert } from '../../protocol/assert.ts'
+import type { Clock, Disk } from '../../runtime/environment.ts'
+import type { StepRequest, StepResult } from '../sequence-trainer.ts'
+import { decodingGraph } from './graph.ts'
+import { type SpeechNetwork, speechNetwork } from './network.ts'
 import {
   alignmentOf,
   type FramesPhase,
@@ -24,7 +25,7 @@ import {
   openAlignments,
   type SequencesPhase,
   type SpeechTask,
-} from './speech-task.ts'
+} from './task.ts'
 
 export interface ComputeWorld {
   readonly disk: Disk
@@ -120,8 +121,18 @@ async function framesStep(
   const { parameters, gradient } = request
   const loss = await network.crossEntropy({ parameters, gradient, features, targets })
   const finite = Number.isFinite(loss)
-  if (!finite) gradient.fill(0)
-  return { frames: frames.length, loss: finite ? loss : 0, rejected: 0, nonFinite: finite ? 0 : 1 }
+  const nonFinite = zeroUnlessFinite(gradient) && finite ? 0 : 1
+  return { frames: frames.length, loss: finite ? loss : NON_FINITE_LOSS, rejected: 0, nonFinite }
+}
+
+/** Loss of a frame whose criterion is not finite (Kaldi, nnet3/discriminative-training.cc). */
+const NON_FINITE_LOSS = 10
+
+/** A gradient that is not finite becomes zero: training goes on, and a counter tells of it. */
+function zeroUnlessFinite(gradient: Float32Array): boolean {
+  const hasNorm = Number.isFinite(normOf(gradient))
+  if (!hasNorm) gradient.fill(0)
+  return hasNorm
 }
 
 async function sequencesStep(
@@ -150,11 +161,16 @@ async function sequencesStep(
       loss -= result.value
       addCrossEntropy(result.outer, logPosteriors, alignment, crossEntropyWeight)
       outer.set(result.outer, at)
-    } else nonFinite += 1
+    } else {
+      nonFinite += 1
+      loss += NON_FINITE_LOSS * frames
+    }
     at += frames * outputs
   })
   for (let i = 0; i < outer.length; i++) outer[i]! /= frames
   await work.network.backward({ parameters, gradient, features: gather(work, utterances), outer })
+  // Activations that overflowed make a zero outer derivative a gradient that is not a number.
+  if (!zeroUnlessFinite(gradient)) nonFinite = utterances.length
   return { frames, loss: loss / frames, rejected, nonFinite }
 }
 

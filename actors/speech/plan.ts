@@ -1,11 +1,16 @@
 // The plan of a speech run: its parts in order, each with what the shards, the source and the compute
 // threads need to know. A pure function of the options and the size of the corpus.
-import { optimizerSpec, parsePolicy, type Schedule } from '../models/optimizers/index.ts'
-import type { CriterionOptions } from '../models/sequence/criterion.ts'
-import type { PhaseStart } from '../protocol/training.ts'
-import type { PhaseName } from './events.ts'
-import type { CompleteOptions } from './speech-options.ts'
-import type { FramesPhase, SequencesPhase } from './speech-task.ts'
+import {
+  optimizerSpec,
+  type Piece,
+  parsePolicy,
+  type Schedule,
+} from '../../models/optimizers/index.ts'
+import type { CriterionOptions } from '../../models/sequence/criterion.ts'
+import type { PhaseStart } from '../../protocol/training.ts'
+import type { PhaseName } from '../events.ts'
+import type { CompleteOptions } from './options.ts'
+import type { FramesPhase, SequencesPhase } from './task.ts'
 
 export interface TrainingPart {
   readonly name: 'warm-start' | 'cross-entropy' | 'control' | 'sequence'
@@ -98,7 +103,13 @@ export function planSpeech(
     },
     configuration: frames(alignmentFiles.crossEntropy),
   }
-  const parts = [warmStart, continued]
+  // A single epoch is the warm start alone.
+  const single: TrainingPart = {
+    ...warmStart,
+    yields: 'crossEntropy',
+    realign: alignmentFiles.crossEntropy,
+  }
+  const parts = crossEntropySteps > 0 ? [warmStart, continued] : [single]
   if (options.control && epochs > 0) parts.push(withoutRealign(control))
   if (options.criterion !== 'ce' && epochs > 0) {
     parts.push({
@@ -131,7 +142,7 @@ export function planSpeech(
       },
     })
   }
-  return parts.filter(({ start }) => start.steps > 0)
+  return parts
 }
 
 /** What the criterion was tuned to, but for what the user says. */
@@ -166,16 +177,8 @@ type SequenceRecipe = {
   readonly phase: Omit<SequencesPhase, 'alignments' | 'batchUtterances'>
 }
 
-const shared = {
-  wordBonus: -12,
-  crossEntropyWeight: 0.1,
-  beam: 60,
-  latticeBeam: 20,
-}
-
-const criterionOptions: CriterionOptions = {
+const criterionOptions: Omit<CriterionOptions, 'boost'> = {
   acousticScale: 0.5,
-  boost: 0,
   boostUnit: 'word',
   oneSilenceClass: true,
   frameRejection: true,
@@ -184,36 +187,54 @@ const criterionOptions: CriterionOptions = {
 
 /** What each criterion was tuned to on development strings (docs/results.md). */
 export const recipes: { readonly [C in SequencesPhase['criterion']]: SequenceRecipe } = {
-  mmi: { rate: 5e-4, phase: { ...shared, criterion: 'mmi', options: criterionOptions } },
-  bmmi: {
-    rate: 5e-4,
-    phase: { ...shared, criterion: 'bmmi', options: { ...criterionOptions, boost: 0.3 } },
-  },
-  mpfe: { rate: 5e-4, phase: { ...shared, criterion: 'mpfe', options: criterionOptions } },
-  mwe: { rate: 5e-4, phase: { ...shared, criterion: 'mwe', options: criterionOptions } },
-  smbr: { rate: 5e-4, phase: { ...shared, criterion: 'smbr', options: criterionOptions } },
+  mmi: recipe('mmi', { smoothing: 0.03 }),
+  bmmi: recipe('bmmi', { boost: 0.6, smoothing: 0.1 }),
+  mpfe: recipe('mpfe', { smoothing: 0.03 }),
+  mwe: recipe('mwe', { smoothing: 0.1 }),
+  smbr: recipe('smbr', { smoothing: 0.03 }),
 }
 
-/** Full, then halved at 2/5, 3/5 and 4/5 of the steps. */
+function recipe(
+  criterion: SequencesPhase['criterion'],
+  { boost = 0, smoothing }: { readonly boost?: number; readonly smoothing: number },
+): SequenceRecipe {
+  return {
+    rate: 1e-3,
+    phase: {
+      criterion,
+      options: { ...criterionOptions, boost },
+      crossEntropyWeight: smoothing,
+      wordBonus: -12,
+      beam: 60,
+      latticeBeam: 20,
+    },
+  }
+}
+
+/** Full, then half, a quarter and a tenth from 2/5, 3/5 and 4/5 of the steps. */
 function halving(rate: number, steps: number): Schedule {
   const until = (part: number) => Math.ceil((part * steps) / 5)
-  return {
-    name: 'piecewise',
-    pieces: [
-      { untilUpdate: until(2), rate },
-      { untilUpdate: until(3), rate: rate / 2 },
-      { untilUpdate: until(4), rate: rate / 4 },
-      { untilUpdate: Number.MAX_SAFE_INTEGER, rate: rate / 10 },
-    ],
-  }
+  return inPieces([
+    { untilUpdate: until(2), rate },
+    { untilUpdate: until(3), rate: rate / 2 },
+    { untilUpdate: until(4), rate: rate / 4 },
+    { untilUpdate: Number.MAX_SAFE_INTEGER, rate: rate / 10 },
+  ])
 }
 
+/** A single epoch is not lowered. */
 function lastEpochLower(rate: number, stepsPerEpoch: number, epochs: number): Schedule {
-  return {
-    name: 'piecewise',
-    pieces: [
-      { untilUpdate: Math.max(1, stepsPerEpoch * (epochs - 1)), rate },
-      { untilUpdate: Number.MAX_SAFE_INTEGER, rate: rate * 0.3 },
-    ],
-  }
+  if (epochs === 1) return { name: 'constant', rate }
+  return inPieces([
+    { untilUpdate: stepsPerEpoch * (epochs - 1), rate },
+    { untilUpdate: Number.MAX_SAFE_INTEGER, rate: rate * 0.3 },
+  ])
+}
+
+// Where there are fewer steps than pieces, some pieces have no step.
+function inPieces(pieces: readonly Piece[]): Schedule {
+  const filled = pieces.filter(
+    ({ untilUpdate }, index) => untilUpdate > (pieces[index - 1]?.untilUpdate ?? 0),
+  )
+  return { name: 'piecewise', pieces: filled }
 }

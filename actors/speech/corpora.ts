@@ -4,18 +4,18 @@ import {
   CorpusError,
   type CorpusFiles,
   type Skipped,
-} from '../models/sequence/corpus.ts'
-import { planStrings, stringCorpus } from '../models/sequence/digit-strings.ts'
-import { isKaldiDirectory, openKaldiDirectory } from '../models/sequence/kaldi-directory.ts'
+} from '../../models/sequence/corpus.ts'
+import { planStrings, stringCorpus } from '../../models/sequence/digit-strings.ts'
+import { isKaldiDirectory, openKaldiDirectory } from '../../models/sequence/kaldi-directory.ts'
 import {
   holdOutTenth,
   loadRecordings,
   openRecordings,
   type Recording,
-} from '../models/sequence/recordings.ts'
-import type { Disk } from '../runtime/environment.ts'
-import { lexicon } from './speech-graph.ts'
-import type { SetName } from './speech-task.ts'
+} from '../../models/sequence/recordings.ts'
+import type { Disk } from '../../runtime/environment.ts'
+import { lexicon } from './graph.ts'
+import type { SetName } from './task.ts'
 
 /** Everything is brought to this rate: the digits' own. */
 export const SAMPLE_RATE = 8_000

@@ -1,21 +1,15 @@
 // Decoding and realigning with a trained network, in a compute thread of the control process: error
 // counts of every utterance for a grid of decoding settings, and forced alignments for the next phase.
-import { viterbiAligner } from '../models/sequence/alignment.ts'
-import { type Decoder, decoder } from '../models/sequence/decoder.ts'
-import type { Alignment } from '../models/sequence/decoding-graph.ts'
-import { countErrors, type ErrorCounts } from '../models/sequence/error-rate.ts'
-import { type FeatureStore, openFeatureStore } from '../models/sequence/feature-store.ts'
-import { assert } from '../protocol/assert.ts'
-import { type ComputeWorld, logPriorsOf } from './speech-compute.ts'
-import { decodingGraph, pdfCount, transcriptGraph, wordNumbers } from './speech-graph.ts'
-import { type SpeechNetwork, speechNetwork } from './speech-network.ts'
-import {
-  alignmentOf,
-  featuresPath,
-  openAlignments,
-  type SetName,
-  type SpeechTask,
-} from './speech-task.ts'
+import { viterbiAligner } from '../../models/sequence/alignment.ts'
+import { type Decoder, decoder } from '../../models/sequence/decoder.ts'
+import type { Alignment } from '../../models/sequence/decoding-graph.ts'
+import { countErrors, type ErrorCounts } from '../../models/sequence/error-rate.ts'
+import { type FeatureStore, openFeatureStore } from '../../models/sequence/feature-store.ts'
+import { assert } from '../../protocol/assert.ts'
+import { type ComputeWorld, logPriorsOf } from './compute.ts'
+import { decodingGraph, pdfCount, transcriptGraph, wordNumbers } from './graph.ts'
+import { type SpeechNetwork, speechNetwork } from './network.ts'
+import { alignmentOf, featuresPath, openAlignments, type SetName, type SpeechTask } from './task.ts'
 
 /** Acoustic scale and word bonus. */
 export interface DecodingSetting {
