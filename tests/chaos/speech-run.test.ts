@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import {
   launch,
   type Report,
+  RunInUseError,
   RunStoppedError,
   type SpeechOptions,
   speech,
@@ -91,6 +92,28 @@ test('stop writes a checkpoint and leaves no process; resume ends the run, each 
   const resumed = await runToEnd({ ...given, resume: true })
   expectWhole(resumed)
   expect(resumed.updates.applied).toBe(undisturbed.updates.applied)
+}, 60_000)
+
+test('a run that was killed, stopped and resumed goes on without a refused life; nobody else may have it', async () => {
+  const chaos = 'kill:shard-0@15%,kill:trainer-0@20%,kill:shard-1@30%,kill:shard-0@40%'
+  const given = options({ crossEntropyEpochs: 4, chaos })
+  const run = await launch({ task: speech(given) })
+  const failure = run.done.catch((error: unknown) => error)
+  let recovered = 0
+  for await (const event of run.events()) {
+    if (event.type === 'recovered') recovered += 1
+    if (recovered === 4) break
+  }
+  const second = await launch({ task: speech({ ...given, resume: true }) })
+  expect(await second.done.catch((error: unknown) => error)).toBeInstanceOf(RunInUseError)
+  await run.stop()
+  expect(await failure).toBeInstanceOf(RunStoppedError)
+  const { chaos: _, ...calm } = given
+  const resumed = await runToEnd({ ...calm, resume: true })
+  expectWhole(resumed)
+  // Those of the former life; the new one needed none.
+  const died = resumed.restarts.map(({ actor }) => actor).sort()
+  expect(died).toEqual(['shard-0', 'shard-0', 'shard-1', 'trainer-0'])
 }, 60_000)
 
 test('when the control process is killed its workers end by themselves, and resume ends the run', async () => {

@@ -52,6 +52,14 @@ test('a flipped bit ends a file instead of being replayed', () => {
   expect(replayed(disk)).toEqual(['first'])
 })
 
+test('zeros at the end of a file, which a machine that lost power leaves, end it', () => {
+  const disk = memoryDisk()
+  const journal = openJournal(disk, { folder: 'j', from: 0, replay: () => {} })
+  journal.append(bytes('whole'))
+  disk.append('j/journal-00000000').append(new Uint8Array(64))
+  expect(replayed(disk)).toEqual(['whole'])
+})
+
 test('after a snapshot the old files are gone and only newer records come back', () => {
   const disk = memoryDisk()
   const journal = openJournal(disk, { folder: 'j', from: 0, replay: () => {} })
