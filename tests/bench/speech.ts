@@ -135,6 +135,7 @@ export const criteriaBench: Bench = async (options) =>
           note('control', control?.percent ?? Number.NaN)
         }
         note(criterion, final.percent)
+        console.log(`seed ${seed} ${criterion}: ${final.percent.toFixed(2)} % on test strings`)
         const useControl = (control?.percent ?? Number.POSITIVE_INFINITY) < crossEntropy.percent
         const errors = testErrors(out)
         const pool = pooled.get(criterion) ?? { before: [], after: [] }
