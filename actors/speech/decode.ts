@@ -17,7 +17,7 @@ import { randomFor } from '../../protocol/random.ts'
 import { float32View, tensorOf } from '../../protocol/tensor.ts'
 import { type Environment, realEnvironment } from '../../runtime/index.ts'
 import { MODEL_CARD, type ModelCard } from './model.ts'
-import { networkFeatures } from './preparation.ts'
+import { networkFeatures, refusalOf } from './preparation.ts'
 
 export interface DecodeFolderOptions {
   /** `model.onnx` of a run. */
@@ -51,6 +51,8 @@ export class ModelError extends Error {
 
 const FRAME_SECONDS = 0.01
 const BEAM = 60
+/** Ten minutes: what the decoder remembers grows with the recording. */
+const FRAMES_MAX = 60_000
 
 export async function decodeFolder(options: DecodeFolderOptions): Promise<DecodedFolder> {
   const { disk } = options.environment ?? realEnvironment({ seed: 0 })
@@ -73,11 +75,13 @@ export async function decodeFolder(options: DecodeFolderOptions): Promise<Decode
   const rate = card.features.sampleFrequency
   const skip = (one: Skipped) => void left.push(one)
   for await (const { utterance, samples } of loadUtterances(utterances, { rate, skip })) {
-    const spliced = splice(features(samples), { left: card.context, right: card.context })
-    if (spliced.frames === 0) {
-      skip({ name: utterance.id, reason: 'shorter than one frame' })
+    const made = features(samples)
+    const reason = refusalOf(made, FRAMES_MAX)
+    if (reason !== undefined) {
+      skip({ name: utterance.id, reason })
       continue
     }
+    const spliced = splice(made, { left: card.context, right: card.context })
     const input = tensorOf(spliced.rows, [spliced.frames, spliced.dims])
     const { logPosteriors } = await session.run({ features: input })
     if (!logPosteriors) throw new ModelError(`${options.model}: has no output logPosteriors`)

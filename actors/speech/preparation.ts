@@ -122,8 +122,9 @@ export function speechPreparation({ disk }: { readonly disk: Disk }): SpeechPrep
       })) {
         const { id, speaker, words } = utterance
         const made = features(samples)
-        if (made.frames === 0) {
-          skip({ name: id, reason: 'shorter than one frame' })
+        const reason = refusalOf(made, UTTERANCE_FRAMES_MAX)
+        if (reason !== undefined) {
+          skip({ name: id, reason })
           continue
         }
         const alignment = model && (await alignClean(clean.get(id) ?? utterance, model))
@@ -133,6 +134,17 @@ export function speechPreparation({ disk }: { readonly disk: Disk }): SpeechPrep
       return { utterances: prepared, skipped }
     },
   }
+}
+
+/** A minute: a lattice, and the gradient of one step, must stay in bounds (Kaldi's max_frames). */
+const UTTERANCE_FRAMES_MAX = 6_000
+
+/** Why features of this length are not used. */
+export function refusalOf({ frames }: Features, framesMax: number): string | undefined {
+  if (frames === 0) return 'shorter than one frame'
+  if (frames <= framesMax) return undefined
+  const seconds = framesMax / 100
+  return `${(frames / 100).toFixed(0)} s long: cut it (segments) into pieces of at most ${seconds} s`
 }
 
 /** What the network sees of an utterance, before splicing. */

@@ -26,13 +26,16 @@ afterEach(async () => {
   }
 })
 
-function open(options: { limits?: Partial<Limits>; pool?: PoolOptions['limits'] } = {}) {
+function open(
+  options: { limits?: Partial<Limits>; pool?: PoolOptions['limits']; life?: number } = {},
+) {
   const environment = realEnvironment({ seed: 'pool' })
   const { limits = {} } = options
   const system = createSystem({ environment, member: 'control', token: 'secret', limits })
   const pool = createPool({
     system,
     module: fixture('worker.ts'),
+    life: options.life ?? 0,
     ...(options.pool && { limits: options.pool }),
   })
   opened.push({ system, pool })
@@ -176,6 +179,21 @@ describe('a worker process', () => {
     expect(cause).toContain('/echo did not start: TypeError: this greeting fails')
     expect(events.filter(({ type }) => type === 'exited')).toHaveLength(3)
     expect(worker.state).toBe('stopped')
+  }, 10_000)
+
+  test('that never gets ready is given up, however many restarts it has left', async () => {
+    const { pool } = open({ pool: { restartDelayMs: 5, startFailuresMax: 3 } })
+    const restartLimit = { restartsMax: 1_000, windowMs: 60_000 }
+    const { when, events } = startWorker(pool, { greeting: 'fail', restartLimit })
+    await when('gave-up')
+    expect(events.filter(({ type }) => type === 'exited')).toHaveLength(3)
+  }, 10_000)
+
+  test('has incarnations above those of every former life of its pool', async () => {
+    const { pool } = open({ life: 2 })
+    const { worker, when } = startWorker(pool)
+    await when('ready', 2 * 1_024 + 1)
+    expect(worker.incarnation).toBe(2_049)
   }, 10_000)
 
   test('of an unknown kind, or of no module, gives up too', async () => {
