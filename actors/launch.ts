@@ -4,6 +4,7 @@ import { type Environment, realEnvironment } from '../runtime/index.ts'
 import type { RunEvent } from './events.ts'
 import type { Report } from './report.ts'
 import { completeOptions, type SpeechOptions } from './speech/options.ts'
+import { resumedOptions } from './speech/run-record.ts'
 import { startSpeechRun } from './speech/run.ts'
 
 export interface SpeechTaskOptions {
@@ -41,7 +42,11 @@ export interface Run {
 export async function launch(launchOptions: LaunchOptions): Promise<Run> {
   const { task, control, environment: given, ...rest } = launchOptions
   const port = control?.port === undefined ? {} : { port: control.port }
-  const options = completeOptions({ ...task.options, ...rest, ...port })
+  const { disk } = given ?? realEnvironment({ seed: 0 })
+  const said = { ...task.options, ...rest, ...port }
+  // A resumed run has the options it had.
+  const had = said.resume === true && said.out !== undefined ? resumedOptions(disk, said.out) : {}
+  const options = completeOptions({ ...had, ...said })
   const environment = given ?? realEnvironment({ seed: options.seed })
   const readers = new Set<EventQueue>()
   const run = startSpeechRun({

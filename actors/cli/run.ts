@@ -4,7 +4,6 @@ import { type Disk, realEnvironment } from '../../runtime/index.ts'
 import { decodeFolder } from '../speech/decode.ts'
 import { startDemo } from '../demo/demo.ts'
 import { launch, type Run, speech } from '../launch.ts'
-import { resumedOptions } from '../speech/run-record.ts'
 import type { SpeechOptions } from '../speech/options.ts'
 import { decodeOptions, demoOptions, trainSpeechOptions } from './commands.ts'
 import { formatCtm } from './ctm.ts'
@@ -20,10 +19,7 @@ export async function trainSpeechCommand(args: readonly string[]): Promise<numbe
   const { resume, quiet, ...rest } = readOptions(resumable(args), args)
   const given = camelCased(rest) as unknown as SpeechOptions
   prepareFolderOf(given.report)
-  const options =
-    typeof resume === 'string'
-      ? { ...resumedOptions(realDisk(), resume), ...given, resume: true, out: resume }
-      : given
+  const options = typeof resume === 'string' ? { ...given, resume: true, out: resume } : given
   const writer = writerFor(quiet === true)
   return await follow(await launch({ task: speech(options) }), writer)
 }

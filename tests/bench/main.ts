@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { decoderBench } from './decoder.ts'
+import { demoBench } from './demo.ts'
 import { type Bench, type Row, table } from './rows.ts'
 import {
   computeShareBench,
@@ -13,6 +14,7 @@ import {
 } from './speech.ts'
 
 const benches: Readonly<Record<string, Bench>> = {
+  demo: demoBench,
   decoder: decoderBench,
   recovery: recoveryBench,
   scaling: scalingBench,
