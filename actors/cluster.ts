@@ -4,7 +4,7 @@ import { assert } from '../protocol/assert.ts'
 import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
 import type { PhaseStart, ShardMessage, ShardStatus } from '../protocol/training.ts'
 import type { Ref } from '../runtime/actor.ts'
-import type { Clock } from '../runtime/environment.ts'
+import { type Clock, DiskFullError } from '../runtime/environment.ts'
 import type { System } from '../runtime/system.ts'
 import type { Pool, PoolEvent, PoolWorker } from '../runtime/worker/pool.ts'
 import { type AppliedSet, appliedByAll } from './applied-set.ts'
@@ -15,6 +15,7 @@ import { patience, patiently } from './parameter-client.ts'
 import { parameterShard } from './parameter-shard.ts'
 import type { Restart } from './report.ts'
 import type { TrainerConfig } from './sequence-trainer.ts'
+import { FormerOwnerError } from './shard-store.ts'
 
 export interface ClusterOptions {
   readonly system: System
@@ -147,6 +148,7 @@ export function startCluster(options: ClusterOptions): Cluster {
     emit({ type: 'death', actor, cause })
     const inARow = (deathsInARow.get(actor) ?? 0) + 1
     deathsInARow.set(actor, inARow)
+    if (isHopeless(cause)) options.onGaveUp(`${actor}: ${cause}`)
     if (inARow > DEATHS_IN_A_ROW_MAX) {
       options.onGaveUp(`${actor}: ${cause} (${inARow} times in a row without a finished step)`)
     }
@@ -274,6 +276,11 @@ export function startCluster(options: ClusterOptions): Cluster {
     }
     return { member: name, path: '/lattices' }
   }
+}
+
+// The cause carries the name of the error class across processes: a successor would meet the same.
+function isHopeless(cause: string): boolean {
+  return [DiskFullError, FormerOwnerError].some(({ name }) => cause.includes(`${name}: `))
 }
 
 // Trainers stop before the shards they push to.

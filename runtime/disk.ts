@@ -10,9 +10,10 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
-import { type Appender, type Disk, DiskError } from './environment.ts'
+import { type Appender, type Disk, DiskError, DiskFullError } from './environment.ts'
 
 export const realDisk: Disk = {
   read: (path) => attempt(path, () => plainBytes(readFileSync(path))),
@@ -26,22 +27,40 @@ export const realDisk: Disk = {
     return realDisk.read(path)
   },
   write: (path, bytes) =>
-    attempt(path, () => {
-      const draft = `${path}.draft`
-      const file = openSync(draft, 'w')
-      try {
-        writeFileSync(file, bytes)
-        fsyncSync(file)
-      } finally {
-        closeSync(file)
-      }
-      renameSync(draft, path)
-    }),
+    attempt(path, () => (isReplaceable(path) ? replace : writeThrough)(path, bytes)),
   append: (path) => attempt(path, () => appenderOf(path, openSync(path, 'a'))),
   list: (folder) => attempt(folder, () => readdirSync(folder)),
   exists: (path) => existsSync(path),
   makeFolder: (path) => attempt(path, () => void mkdirSync(path, { recursive: true })),
   remove: (path) => attempt(path, () => rmSync(path, { recursive: true, force: true })),
+}
+
+/** A device or a pipe is written to, never replaced; of a folder, opening it tells. */
+function isReplaceable(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found === undefined || found.isFile()
+}
+
+function writeThrough(path: string, bytes: Uint8Array): void {
+  writeFileSync(path, bytes)
+}
+
+function replace(path: string, bytes: Uint8Array): void {
+  const draft = `${path}.draft`
+  try {
+    const file = openSync(draft, 'w')
+    try {
+      writeFileSync(file, bytes)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    renameSync(draft, path)
+  } catch (error) {
+    // On a full disk above all: half a file helps nobody.
+    rmSync(draft, { force: true })
+    throw error
+  }
 }
 
 function appenderOf(path: string, file: number): Appender {
@@ -61,6 +80,6 @@ function attempt<T>(path: string, run: () => T): T {
     return run()
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
-    throw new DiskError(path, code, { cause })
+    throw new (code === 'ENOSPC' ? DiskFullError : DiskError)(path, code, { cause })
   }
 }

@@ -45,7 +45,7 @@ export interface Appender {
 }
 
 export class DiskError extends Error {
-  override readonly name = 'DiskError'
+  override readonly name: string = 'DiskError'
   readonly path: string
   readonly code: string
   constructor(path: string, code: string, options?: ErrorOptions) {
@@ -53,6 +53,11 @@ export class DiskError extends Error {
     this.path = path
     this.code = code
   }
+}
+
+/** Nothing that is tried again will do better. */
+export class DiskFullError extends DiskError {
+  override readonly name: string = 'DiskFullError'
 }
 
 export interface ProcessTable {
@@ -96,9 +101,16 @@ export interface ComputeThread {
   close(): void
 }
 
+const explanations: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder: check the path',
+  ENOSPC: 'the disk is full: free some space',
+  EACCES: 'permission denied: choose another path or change its permissions',
+  EROFS: 'a read-only file system: choose another path',
+  EISDIR: 'is a folder: name a file',
+  ENOTDIR: 'a file where a folder is needed: name the folder',
+  EMFILE: 'too many open files: raise the limit (ulimit -n)',
+}
+
 function explain(code: string): string {
-  if (code === 'ENOENT') return 'no such file or folder'
-  if (code === 'ENOSPC') return 'the disk is full: free some space and use --resume'
-  if (code === 'EACCES') return 'permission denied'
-  return `disk error ${code}`
+  return explanations[code] ?? `disk error ${code}`
 }

@@ -8,6 +8,7 @@ export {
   type ComputeThread,
   type Disk,
   DiskError,
+  DiskFullError,
   type Environment,
   type Exit,
 } from './environment.ts'

@@ -1,5 +1,5 @@
 // A disk in memory for tests: the same contract as the real one, with a torn write on request.
-import { type Disk, DiskError } from '../runtime/environment.ts'
+import { type Disk, DiskError, DiskFullError } from '../runtime/environment.ts'
 
 export interface MemoryDisk extends Disk {
   readonly files: Map<string, Uint8Array>
@@ -12,7 +12,7 @@ export function memoryDisk(): MemoryDisk {
   const files = new Map<string, Uint8Array>()
   let failure: string | undefined
   const mayWrite = (path: string): void => {
-    if (failure) throw new DiskError(path, failure)
+    if (failure) throw new (failure === 'ENOSPC' ? DiskFullError : DiskError)(path, failure)
   }
   const read = (path: string): Uint8Array => {
     const found = files.get(path)

@@ -7,6 +7,8 @@ import { alignmentFiles } from './plan.ts'
 
 export interface RunRecord {
   readonly options: CompleteOptions
+  /** False while it prepares: nothing is lost where the same command begins anew. */
+  readonly isTraining: boolean
   /** Which life of the run this is, from 0: each resume is another. */
   readonly life: number
   /** Seconds of all lives of this run. */
@@ -75,7 +77,7 @@ export function resumedOptions(disk: Disk, folder: string): SpeechOptions {
 export function openRecord(disk: Disk, options: CompleteOptions): RunRecord {
   const { out } = options
   const known = loadRecord(disk, out)
-  if (known && !options.resume) {
+  if (known?.isTraining && !options.resume) {
     throw new RunRecordError(`${out} holds a run: give --resume ${out} or another --out`)
   }
   if (options.resume) {
@@ -83,10 +85,11 @@ export function openRecord(disk: Disk, options: CompleteOptions): RunRecord {
     refuseOtherOptions(known.options, options)
     return { ...known, options, life: known.life + 1 }
   }
-  // What shards without a record left behind belongs to no run.
-  disk.remove(`${out}/shards`)
+  // What is left of a run that never trained may come from other options.
+  for (const left of ['shards', 'corpus']) disk.remove(`${out}/${left}`)
   const empty = {
     options,
+    isTraining: false,
     life: 0,
     seconds: 0,
     restarts: [],

@@ -21,7 +21,7 @@ import { trainPart } from './part.ts'
 import { planSpeech, type TrainingPart } from './plan.ts'
 import { prepareCorpus } from './prepare.ts'
 import { concludeRun } from './report.ts'
-import { loadRecord, openRecord } from './run-record.ts'
+import { loadRecord, openRecord, saveRecord } from './run-record.ts'
 import type { NetworkShape, SpeechTask } from './task.ts'
 import {
   createHalt,
@@ -98,6 +98,17 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
   disk.makeFolder(`${options.out}/models`)
   started.unlock = lockRun(environment, options.out)
   const record = openRecord(disk, options)
+  saveRecord(disk, options.out, record)
+  const system = createSystem({
+    environment,
+    member: 'control',
+    token: tokenFor(environment),
+    onEscalated: (cause) => halt.because(failure(world, cause)),
+  })
+  started.system = system
+  await halt.until(system.listen({ port: options.port }))
+  const pool = createPool({ system, module: world.workerModule, life: record.life })
+  started.pool = pool
   const threads = Array.from({ length: world.threads }, () => compute.start(world.computeModule))
   started.threads = threads
   const { data, test, seed, snr, strings } = options
@@ -110,17 +121,6 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
       corpora: { data, seed, snr, strings, ...(test !== undefined && { test }) },
     }),
   )
-
-  const system = createSystem({
-    environment,
-    member: 'control',
-    token: tokenFor(environment),
-    onEscalated: (cause) => halt.because(new RunFailedError(cause)),
-  })
-  started.system = system
-  await halt.until(system.listen({ port: options.port }))
-  const pool = createPool({ system, module: world.workerModule, life: record.life })
-  started.pool = pool
 
   const shape: NetworkShape = { ...corpus.shape, hidden: options.hidden }
   const task: SpeechTask = { folder: corpus.folder, seed, network: shape, threads: 1 }
@@ -145,7 +145,7 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
     restarts: record.restarts,
     emit,
     onFinished: (step) => onStep(step),
-    onGaveUp: (cause) => halt.because(new RunFailedError(cause)),
+    onGaveUp: (cause) => halt.because(failure(world, cause)),
   })
   const run: UnderWay = {
     world,
@@ -175,6 +175,10 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
   }
   const statuses = await halt.until(cluster.statuses())
   return await halt.until(concludeRun(run, { statuses, parameters: layout.count }))
+}
+
+function failure({ options }: RunWorld, cause: string): RunFailedError {
+  return new RunFailedError(`${cause}; then go on with --resume ${options.out}`)
 }
 
 /** Lanes a trainer has; a phase may use fewer. */

@@ -51,6 +51,7 @@ export function keep(run: UnderWay, changes: Partial<RunRecord> = {}): void {
   const { environment, options } = run.world
   run.record = {
     ...run.record,
+    isTraining: true,
     seconds: run.secondsBefore + (environment.clock.now() - run.begun) / 1000,
     restarts: run.cluster.restarts(),
     ...changes,

@@ -50,6 +50,9 @@ function readStreamHeader(
   return { rate, bits, length: (packed & 15) * 2 ** 32 + view.getUint32(22) }
 }
 
+/** The decoder looks beyond a frame before it believes it: a short last one (silence) would be lost. */
+const PADDING_BYTES = 16
+
 async function decodeFirstChannel(
   bytes: Uint8Array,
   declared: { readonly name: string; readonly rate: number; readonly bits: number },
@@ -57,7 +60,9 @@ async function decodeFirstChannel(
   const decoder = new FLACDecoder()
   await decoder.ready
   try {
-    const decoded = await decoder.decodeFile(bytes)
+    const padded = new Uint8Array(bytes.length + PADDING_BYTES)
+    padded.set(bytes)
+    const decoded = await decoder.decodeFile(padded)
     const samples = decoded.channelData[0] ?? new Float32Array()
     return {
       samples,

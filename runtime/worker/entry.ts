@@ -43,9 +43,11 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
   const pool = system.ref<PoolMessage>(assignment.pool)
   fail = (cause) => {
     fail = () => {}
-    pool.tell({ type: 'failing', member, incarnation, cause })
-    // The link sends in a microtask; whatever becomes of it, the process ends.
-    environment.clock.after(FLUSH_MS, () => endProcess(member, cause))
+    const isHeard = pool.tell({ type: 'failing', member, incarnation, cause }) === 'accepted'
+    // The link sends in a microtask; whatever becomes of it, the process ends. Whom the pool tells is
+    // the pool's affair: one line of it is enough.
+    const end = () => (isHeard && !isDebugging() ? process.exit(1) : endProcess(member, cause))
+    environment.clock.after(FLUSH_MS, end)
   }
   endWithControl(system, assignment.pool.member)
   try {
@@ -92,13 +94,18 @@ function isOwnRoot(path: string): boolean {
 
 function endWithControl(system: System, control: string): void {
   system.inspect((event) => {
-    if (event.type === 'crashed') {
+    // The pool hears of the cause; the stack is for whoever mends it.
+    if (event.type === 'crashed' && isDebugging()) {
       process.stderr.write(`${system.member}${event.path} crashed: ${event.stack ?? event.cause}\n`)
     }
     if (event.type === 'member-lost' && event.member === control) {
       endProcess(system.member, `lost ${control}: ${event.cause}`)
     }
   })
+}
+
+function isDebugging(): boolean {
+  return Boolean(process.env.TROUPE_DEBUG)
 }
 
 function endProcess(member: string, cause: string): never {
