@@ -61,8 +61,8 @@ export async function launch(launchOptions: LaunchOptions): Promise<Run> {
   })
   const done = run.done.then((report) => {
     const json = new TextEncoder().encode(`${JSON.stringify(report, null, 2)}\n`)
-    if (options.report) environment.disk.write(options.report, json)
     environment.disk.write(`${options.out}/report.json`, json)
+    if (options.report) environment.disk.write(options.report, json)
     for (const reader of readers) reader.put({ type: 'finished', report })
     return report
   })

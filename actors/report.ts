@@ -5,7 +5,15 @@ export interface Report {
   readonly criterion: Criterion
   readonly policy: string
   readonly seed: number
+  readonly workers: number
+  readonly shards: number
   readonly parameters: number
+  /** Utterances of each set, without those left out. */
+  readonly utterances: {
+    readonly train: number
+    readonly development: number
+    readonly test: number
+  }
   readonly seconds: number
   readonly errorRate: {
     readonly crossEntropy: ReportedErrorRate
@@ -17,6 +25,9 @@ export interface Report {
     readonly crossEntropy: Comparison
     readonly control?: Comparison
   }
+  /** Which model development strings chose: `final` and `model` are of this one. */
+  readonly kept: 'crossEntropy' | 'sequence'
+  /** Counted once for every shard. */
   readonly updates: {
     readonly acknowledged: number
     readonly applied: number

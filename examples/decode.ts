@@ -6,4 +6,5 @@ const [model = 'runs/speech-1/model.onnx', data = 'path/to/recordings'] = proces
 
 const { utterances, errorRate } = await decodeFolder({ model, data })
 for (const { id, words } of utterances) console.log(id, words.join(' '))
-console.log(`${errorRate.percent.toFixed(2)} % word errors`)
+// Without transcripts nobody knows.
+if (errorRate) console.log(`${errorRate.percent.toFixed(2)} % word errors`)

@@ -187,9 +187,24 @@ export const decodeOptions: OptionTable = {
     kind: 'text',
     value: 'DIR',
     isRequired: true,
-    help: 'recordings or a Kaldi data directory',
+    help: 'recordings, or a Kaldi data directory; without transcripts there is no error rate',
   },
   ctm: { kind: 'text', value: 'FILE', help: 'write words with their times' },
+  strings: {
+    kind: 'integer',
+    range: [0, 1_000_000],
+    value: 'N',
+    help: 'strings that {digit}_{speaker}_{index}.wav recordings are joined into; 0: each by itself',
+    byDefault: 'a fifth of the recordings',
+  },
+  snr: {
+    kind: 'number',
+    range: [-40, 100],
+    value: 'DB',
+    help: 'signal-to-noise ratio of those strings',
+    byDefault: 'that of training',
+  },
+  seed: { kind: 'integer', range: SEEDS, value: 'N', help: 'of those strings', byDefault: '1' },
 }
 
 export const demoOptions: OptionTable = {

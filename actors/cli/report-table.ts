@@ -9,7 +9,7 @@ export function reportTable(report: Report): string {
     ['control: more cross-entropy', errorRate.control],
     [
       `sequence training (${report.criterion})`,
-      report.criterion === 'ce' ? undefined : errorRate.final,
+      report.kept === 'sequence' ? errorRate.final : undefined,
     ],
   ]
   const counts =
@@ -23,7 +23,7 @@ export function reportTable(report: Report): string {
     '',
     ...wrap(verdict(report), COLUMNS),
     '',
-    ...row('updates', [counts]),
+    ...row('updates', [counts, `(each step counts once on each of ${report.shards} shards)`]),
     ...row('staleness', [
       `median ${staleness.p50}, p99 ${staleness.p99}, maximum ${staleness.max}`,
       ...histogramLines(staleness.histogram),
@@ -52,8 +52,11 @@ function row(name: string, texts: readonly string[]): string[] {
 }
 
 /** One plain sentence: whether sequence training won, and over what. */
-export function verdict({ criterion, comparison, errorRate }: Report): string {
+export function verdict({ criterion, comparison, errorRate, kept }: Report): string {
   if (criterion === 'ce') return 'Cross-entropy only: no sequence training was asked for.'
+  if (kept === 'crossEntropy') {
+    return 'Sequence training did not help on development strings: the cross-entropy model is kept.'
+  }
   // Against the better of the two, so that a gain is not just more training.
   const useControl =
     comparison.control !== undefined &&

@@ -1,5 +1,6 @@
 // The commands: options in, a run, its progress, its table and an exit status out.
 import { dirname } from 'node:path'
+import type { ErrorRate } from '../../models/sequence/error-rate.ts'
 import { type Disk, realEnvironment } from '../../runtime/index.ts'
 import { decodeFolder } from '../speech/decode.ts'
 import { startDemo } from '../demo/demo.ts'
@@ -7,7 +8,7 @@ import { launch, type Run, speech } from '../launch.ts'
 import type { SpeechOptions } from '../speech/options.ts'
 import { decodeOptions, demoOptions, trainSpeechOptions } from './commands.ts'
 import { formatCtm } from './ctm.ts'
-import { helpOf, type OptionValue, type OptionValues, readOptions } from './options.ts'
+import { helpOf, type OptionValue, type OptionValues, readOptions, UsageError } from './options.ts'
 import { type ProgressWriter, progressWriter } from './progress.ts'
 import { reportTable } from './report-table.ts'
 
@@ -18,7 +19,10 @@ export async function trainSpeechCommand(args: readonly string[]): Promise<numbe
   }
   const { resume, quiet, ...rest } = readOptions(resumable(args), args)
   const given = camelCased(rest) as unknown as SpeechOptions
-  prepareFolderOf(given.report)
+  if (typeof resume === 'string' && given.out !== undefined && given.out !== resume) {
+    throw new UsageError('--out: a resumed run stays in its folder; leave it out')
+  }
+  checkWritable(given.report)
   const options = typeof resume === 'string' ? { ...given, resume: true, out: resume } : given
   const writer = writerFor(quiet === true)
   return await follow(await launch({ task: speech(options) }), writer)
@@ -39,7 +43,7 @@ export async function demoCommand(args: readonly string[]): Promise<number> {
   }
   const { seed, out, report, quiet } = readOptions(demoOptions, args)
   const writer = writerFor(quiet === true)
-  prepareFolderOf(report)
+  checkWritable(report)
   const run = await startDemo({
     seed: typeof seed === 'number' ? seed : 1,
     ...(typeof out === 'string' && { out }),
@@ -54,19 +58,19 @@ export async function decodeCommand(args: readonly string[]): Promise<number> {
     console.log(helpOf('troupe decode --model FILE --data DIR [--ctm FILE]', decodeOptions))
     return 0
   }
-  const { model, data, ctm } = readOptions(decodeOptions, args)
-  prepareFolderOf(ctm)
-  const { utterances, errorRate, skipped } = await decodeFolder({
+  const { model, data, ctm, strings, snr, seed } = readOptions(decodeOptions, args)
+  checkWritable(ctm)
+  const { utterances, errorRate, skipped, notes } = await decodeFolder({
     model: String(model),
     data: String(data),
+    ...(typeof strings === 'number' && { strings }),
+    ...(typeof snr === 'number' && { snr }),
+    ...(typeof seed === 'number' && { seed }),
   })
-  for (const { id, words } of utterances) console.log(`${id} ${words.join(' ')}`)
+  for (const note of notes) console.error(note)
+  for (const { id, words } of utterances) console.log([id, ...words].join(' '))
   for (const { name, reason } of skipped) console.error(`skipped ${name}: ${reason}`)
-  const { percent, insertions, deletions, substitutions, words, low, high } = errorRate
-  console.error(
-    `${percent.toFixed(2)} % word errors (95 % interval ${low.toFixed(2)} - ${high.toFixed(2)}): ` +
-      `${insertions} insertions, ${deletions} deletions, ${substitutions} substitutions of ${words} words`,
-  )
+  if (errorRate) console.error(errorLine(errorRate))
   if (typeof ctm === 'string') {
     const text = new TextEncoder().encode(formatCtm(utterances))
     realDisk().write(ctm, text)
@@ -74,9 +78,22 @@ export async function decodeCommand(args: readonly string[]): Promise<number> {
   return 0
 }
 
+function errorLine(errorRate: ErrorRate): string {
+  const { percent, insertions, deletions, substitutions, words, low, high } = errorRate
+  return (
+    `${percent.toFixed(2)} % word errors (95 % interval ${low.toFixed(2)} - ${high.toFixed(2)}): ` +
+    `${insertions} insertions, ${deletions} deletions, ${substitutions} substitutions of ${words} words`
+  )
+}
+
 // Now, not after an hour of training: a path that cannot be written is refused before the run.
-function prepareFolderOf(path: OptionValue | undefined): void {
-  if (typeof path === 'string') realDisk().makeFolder(dirname(path))
+function checkWritable(path: OptionValue | undefined): void {
+  if (typeof path !== 'string') return
+  const disk = realDisk()
+  disk.makeFolder(dirname(path))
+  const isNew = !disk.exists(path)
+  disk.append(path).close()
+  if (isNew) disk.remove(path)
 }
 
 function realDisk(): Disk {
@@ -85,10 +102,15 @@ function realDisk(): Disk {
 
 /** Shows a run until it ends. The first Ctrl-C checkpoints and stops it, the second ends at once. */
 async function follow(run: Run, writer: ProgressWriter): Promise<number> {
-  let isStopping = false
+  const { clock } = realEnvironment({ seed: 0 })
+  let stoppingSince: number | undefined
   const onInterrupt = (): void => {
-    if (isStopping) process.exit(130)
-    isStopping = true
+    if (stoppingSince !== undefined) {
+      // One Ctrl-C may come twice: from the terminal, and passed on by whoever started us.
+      if (clock.now() - stoppingSince > ECHO_MS) process.exit(130)
+      return
+    }
+    stoppingSince = clock.now()
     writer.show({
       type: 'note',
       message: 'stopping: writing a checkpoint (Ctrl-C again ends at once)',
@@ -106,6 +128,8 @@ async function follow(run: Run, writer: ProgressWriter): Promise<number> {
   console.log(reportTable(report))
   return 0
 }
+
+const ECHO_MS = 500
 
 function writerFor(quiet: boolean): ProgressWriter {
   if (quiet) return { show: () => {}, close: () => {} }

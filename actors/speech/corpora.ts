@@ -4,6 +4,7 @@ import {
   CorpusError,
   type CorpusFiles,
   type Skipped,
+  type SoundCounts,
 } from '../../models/sequence/corpus.ts'
 import { planStrings, stringCorpus } from '../../models/sequence/digit-strings.ts'
 import { isKaldiDirectory, openKaldiDirectory } from '../../models/sequence/kaldi-directory.ts'
@@ -33,11 +34,17 @@ export interface SpeechCorpora {
   /** The training set without added noise, for the flat start; same utterances. */
   readonly cleanTraining: Corpus
   readonly skipped: readonly Skipped[]
+  /** Of recordings that are in memory already. */
+  readonly counts: SoundCounts
 }
 
 export function openCorpora(options: CorporaOptions, disk: Disk): SpeechCorpora {
   const files: CorpusFiles = { readFile: disk.read, listFiles: disk.list }
   const isKaldi = isKaldiDirectory(options.data, files)
+  if (options.test !== undefined && isKaldiDirectory(options.test, files) !== isKaldi) {
+    const form = isKaldi ? 'a Kaldi data directory' : 'a folder of recordings'
+    throw new CorpusError(`test: ${options.test} is not ${form}, as ${options.data} is`)
+  }
   return isKaldi ? openDirectories(options, files) : openStrings(options, files)
 }
 
@@ -57,6 +64,7 @@ function openStrings(options: CorporaOptions, files: CorpusFiles): SpeechCorpora
   const made = names.map((set, index) => {
     const sounds = loadRecordings(recordings[set], { files, rate: SAMPLE_RATE })
     const usable = recordings[set].filter(({ id }) => sounds.samples.has(id))
+    if (usable.length === 0) throw new CorpusError(emptySet(set, options, sounds.skipped))
     const count = options.strings[index] ?? 0
     const manifest = planStrings(usable, { set, seed, count, rate: SAMPLE_RATE, snr })
     return { sounds, manifest }
@@ -74,7 +82,20 @@ function openStrings(options: CorporaOptions, files: CorpusFiles): SpeechCorpora
       ...(testFolder?.skipped ?? []),
       ...made.flatMap(({ sounds }) => sounds.skipped),
     ],
+    counts: addCounts(made.map(({ sounds }) => sounds.counts)),
   }
+}
+
+function emptySet(
+  set: SetName,
+  { data, test }: CorporaOptions,
+  skipped: readonly Skipped[],
+): string {
+  const [first] = skipped
+  const folder = set === 'test' ? (test ?? data) : data
+  if (first)
+    return `${folder}: no usable recording (${skipped.length} skipped, first ${first.reason})`
+  return `${folder}: none is left for the ${set} set; give three takes of each digit, or more`
 }
 
 function openDirectories({ data, test }: CorporaOptions, files: CorpusFiles): SpeechCorpora {
@@ -84,7 +105,13 @@ function openDirectories({ data, test }: CorporaOptions, files: CorpusFiles): Sp
   const tenth = Math.max(1, Math.floor(utterances.length / 10))
   const testCount = testCorpus ? 0 : tenth
   const cut = utterances.length - testCount - tenth
-  if (cut < 1) throw new CorpusError(`${data}: ${utterances.length} usable utterances are too few`)
+  if (cut < 1) {
+    const [first] = corpus.skipped
+    const why = first
+      ? `; skipped ${corpus.skipped.length}, first ${first.name}: ${first.reason}`
+      : ''
+    throw new CorpusError(`${data}: ${utterances.length} usable utterances are too few${why}`)
+  }
   const part = (from: number, to: number): Corpus => ({
     utterances: utterances.slice(from, to),
     skipped: [],
@@ -98,7 +125,16 @@ function openDirectories({ data, test }: CorporaOptions, files: CorpusFiles): Sp
     },
     cleanTraining: train,
     skipped: [...corpus.skipped, ...(testCorpus?.skipped ?? [])],
+    counts: {},
   }
+}
+
+export function addCounts(all: readonly SoundCounts[]): SoundCounts {
+  const sum: SoundCounts = {}
+  for (const counts of all) {
+    for (const [key, count] of Object.entries(counts)) sum[key] = (sum[key] ?? 0) + count
+  }
+  return sum
 }
 
 /** Without the utterances whose words the lexicon does not have. */

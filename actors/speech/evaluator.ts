@@ -23,7 +23,13 @@ export interface Evaluation {
 export interface Evaluator {
   /** The setting with the fewest errors on development strings. */
   tune(parameters: Float32Array, alignments: string): Promise<Evaluation>
-  test(parameters: Float32Array, alignments: string, setting: DecodingSetting): Promise<Evaluation>
+  test(
+    parameters: Float32Array,
+    alignments: string,
+    setting: DecodingSetting,
+    /** Called with how many more utterances are decoded. */
+    onDone: (utterances: number) => void,
+  ): Promise<Evaluation>
 }
 
 const SCALES = [0.3, 0.5]
@@ -45,13 +51,17 @@ export async function speechEvaluator(options: {
   async function decode(
     set: SetName,
     request: { parameters: Float32Array; alignments: string; settings: readonly DecodingSetting[] },
+    onDone: (utterances: number) => void = () => {},
   ): Promise<ErrorTable> {
     const table: (readonly ErrorCounts[])[] = []
     await inParts<ErrorTable>(threads, {
       total: corpus.sizes[set],
       partSize: PART_UTTERANCES,
       work: (thread, part) => thread.call('decode', { set, ...part, ...request }),
-      take: (rows) => void table.push(...rows),
+      take(rows, { from, to }) {
+        table.push(...rows)
+        onDone(to - from)
+      },
     })
     return table
   }
@@ -76,8 +86,9 @@ export async function speechEvaluator(options: {
       assert(setting !== undefined, 'the grid has settings')
       return evaluate(table, column, setting)
     },
-    async test(parameters, alignments, setting) {
-      const table = await decode('test', { parameters, alignments, settings: [setting] })
+    async test(parameters, alignments, setting, onDone) {
+      const request = { parameters, alignments, settings: [setting] }
+      const table = await decode('test', request, onDone)
       return evaluate(table, 0, setting)
     },
   }

@@ -14,7 +14,10 @@ import type { NetworkShape } from './task.ts'
 /** What stands in the metadata of `model.onnx`, as JSON under 'troupe'. */
 export interface ModelCard {
   readonly task: 'speech'
+  /** 'ce' where cross-entropy was kept. */
   readonly criterion: string
+  /** Signal-to-noise ratio, in dB, of the strings it was trained on. */
+  readonly snr: number
   readonly shape: NetworkShape
   readonly context: number
   readonly features: typeof filterbank

@@ -1,6 +1,6 @@
 // The options of a speech run, as scripts and the command line give them. Everything but `data` has a
 // default; `completeOptions` fills them in and refuses what is out of range, by name.
-import { parsePolicy } from '../../models/optimizers/staleness.ts'
+import { parsePolicy, policyUsages } from '../../models/optimizers/staleness.ts'
 import { type ChaosFault, parseChaos } from '../chaos-plan.ts'
 import type { Criterion } from '../report.ts'
 
@@ -126,11 +126,33 @@ export function completeOptions(options: SpeechOptions): CompleteOptions {
   if (complete.hidden.some((units) => !Number.isInteger(units) || units < 1 || units > 65_536)) {
     throw new OptionError(`hidden: ${complete.hidden}; give layer sizes of 1 to 65536`)
   }
-  const { name } = parsePolicy(complete.policy)
-  if (name === 'dc-asgd' || name === 'gap-aware') {
+  checkPolicyName(complete.policy)
+  checkTargets(complete)
+  return complete
+}
+
+/** Policies that read past parameters are none of the shards': a replayed journal has no past. */
+const readsThePast = /^(dc-asgd|gap-aware)\b/
+
+function checkPolicyName(policy: string): void {
+  const offered = policyUsages.filter((usage) => !readsThePast.test(usage))
+  const name = policy.split(':')[0]
+  const isKnown = offered.some((usage) => usage.split(/[,:( ]/)[0] === name)
+  if (!isKnown) throw new OptionError(`policy: '${policy}'; give one of ${offered.join(', ')}`)
+  parsePolicy(policy)
+}
+
+function checkTargets({ chaos, workers, shards, latticeWorkers }: CompleteOptions): void {
+  const counts: Readonly<Record<string, number>> = {
+    trainer: workers,
+    shard: shards,
+    lattices: latticeWorkers,
+  }
+  for (const { fault, target } of chaos) {
+    const [role = '', index = '0'] = target.split('-')
+    if (Number(index) < (counts[role] ?? 0)) continue
     throw new OptionError(
-      `policy: ${name} is not offered by the shards; give downpour, staleness-aware, ssp:BOUND, hard-sync or softsync:N`,
+      `chaos: ${fault}:${target} meets nobody: this run has ${counts[role]} of it`,
     )
   }
-  return complete
 }

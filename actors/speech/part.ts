@@ -8,7 +8,7 @@ import type { FinishedStep } from '../example-source.ts'
 import { REALIGN_SCALE, type TrainingPart } from './plan.ts'
 import { realign } from './prepare.ts'
 import { type Candidate, modelPath } from './run-record.ts'
-import { keep, RunFailedError, type UnderWay } from './world.ts'
+import { keep, RunFailedError, timed, type UnderWay } from './world.ts'
 
 export async function trainPart(
   run: UnderWay,
@@ -79,7 +79,8 @@ async function realignWhereDue(run: UnderWay, part: TrainingPart): Promise<void>
   const { alignments: from } = part.configuration
   const { disk } = world.environment
   const request = { parameters, from, into: part.realign, scale: REALIGN_SCALE }
-  await halt.until(realign({ disk, threads, emit: world.emit }, corpus, request))
+  const realigning = realign({ disk, threads, emit: world.emit }, corpus, request)
+  await halt.until(timed(world, 'align', realigning))
 }
 
 /** A part that begins with the parameters that the shards have needs shards that have some. */

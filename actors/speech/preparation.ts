@@ -1,7 +1,12 @@
 // Preparing a corpus, in a compute thread of the control process: features, the flat start, and the
 // first alignments, a part of a set at a call so that several threads share the work.
 import { viterbiAligner } from '../../models/sequence/alignment.ts'
-import { loadUtterances, type Skipped, type Utterance } from '../../models/sequence/corpus.ts'
+import {
+  loadUtterances,
+  type Skipped,
+  type SoundCounts,
+  type Utterance,
+} from '../../models/sequence/corpus.ts'
 import type { Alignment } from '../../models/sequence/decoding-graph.ts'
 import { addDeltas, normalizeUtterance } from '../../models/sequence/feature-transforms.ts'
 import {
@@ -17,7 +22,9 @@ import { pdfCount, transcriptGraph } from './graph.ts'
 import type { SetName } from './task.ts'
 
 export interface CorpusCounts {
-  readonly counts: { readonly [Name in SetName]: number }
+  readonly sizes: { readonly [Name in SetName]: number }
+  /** Of recordings that strings are made of; of others see `PreparedPart`. */
+  readonly counts: SoundCounts
   readonly skipped: readonly Skipped[]
 }
 
@@ -40,6 +47,7 @@ export interface PreparedUtterance {
 export interface PreparedPart {
   readonly utterances: readonly PreparedUtterance[]
   readonly skipped: readonly Skipped[]
+  readonly counts: SoundCounts
 }
 
 export interface SpeechPreparation {
@@ -87,7 +95,8 @@ export function speechPreparation({ disk }: { readonly disk: Disk }): SpeechPrep
       corpora = openCorpora(options, disk)
       const { train, development, test } = corpora.sets
       return {
-        counts: {
+        counts: corpora.counts,
+        sizes: {
           train: train.utterances.length,
           development: development.utterances.length,
           test: test.utterances.length,
@@ -110,6 +119,7 @@ export function speechPreparation({ disk }: { readonly disk: Disk }): SpeechPrep
     async prepare({ set, from, to, model }) {
       const { sets, cleanTraining } = opened()
       const skipped: Skipped[] = []
+      const counts: SoundCounts = {}
       const prepared: PreparedUtterance[] = []
       const clean = new Map(
         cleanTraining.utterances.slice(from, to).map((utterance) => [utterance.id, utterance]),
@@ -119,6 +129,7 @@ export function speechPreparation({ disk }: { readonly disk: Disk }): SpeechPrep
       for await (const { utterance, samples } of loadUtterances(chosen, {
         rate: SAMPLE_RATE,
         skip,
+        counts,
       })) {
         const { id, speaker, words } = utterance
         const made = features(samples)
@@ -131,7 +142,7 @@ export function speechPreparation({ disk }: { readonly disk: Disk }): SpeechPrep
         if (typeof alignment === 'string') skip({ name: id, reason: alignment })
         else prepared.push({ id, speaker, words, features: made, ...(alignment && { alignment }) })
       }
-      return { utterances: prepared, skipped }
+      return { utterances: prepared, skipped, counts }
     },
   }
 }

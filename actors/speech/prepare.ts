@@ -1,7 +1,12 @@
 // The first part of a run, seen from the control process: sets to feature files, and alignments from a
 // flat start. What is prepared stays in the run's folder; a resumed run finds it there.
 
-import { CorpusError, type Skipped } from '../../models/sequence/corpus.ts'
+import {
+  CorpusError,
+  describeSounds,
+  type Skipped,
+  type SoundCounts,
+} from '../../models/sequence/corpus.ts'
 import type { Alignment } from '../../models/sequence/decoding-graph.ts'
 import { featureStoreEncoder, openFeatureStore } from '../../models/sequence/feature-store.ts'
 import type { GaussianModel } from '../../models/sequence/gaussian.ts'
@@ -9,7 +14,7 @@ import { assert } from '../../protocol/assert.ts'
 import type { ComputeThread, Disk } from '../../runtime/environment.ts'
 import type { RunEvent } from '../events.ts'
 import { inParts } from '../part-work.ts'
-import type { CorporaOptions } from './corpora.ts'
+import { addCounts, type CorporaOptions, SAMPLE_RATE } from './corpora.ts'
 import { pdfCount } from './graph.ts'
 import { alignmentFiles } from './plan.ts'
 import { type CorpusCounts, filterbank, type PreparedPart } from './preparation.ts'
@@ -48,10 +53,10 @@ export async function prepareCorpus(options: PrepareOptions): Promise<PreparedCo
   }
   disk.makeFolder(folder)
   const opened = await Promise.all(threads.map((thread) => thread.call('openCorpora', corpora)))
-  const { counts, skipped } = opened[0] as CorpusCounts
+  const { sizes, skipped, counts } = opened[0] as CorpusCounts
   const [first] = threads
   assert(first !== undefined, 'preparation has a compute thread')
-  const total = SETS.reduce((sum, set) => sum + counts[set], 0)
+  const total = SETS.reduce((sum, set) => sum + sizes[set], 0)
   emit({ type: 'phase', phase: 'prepare', total, unit: 'utterances' })
   const model = (await first.call('flatStart', FLAT_START)) as GaussianModel
   const all: Skipped[] = [...skipped]
@@ -60,8 +65,15 @@ export async function prepareCorpus(options: PrepareOptions): Promise<PreparedCo
     done += utterances
     emit({ type: 'progress', phase: 'prepare', done, total })
   }
-  for (const set of SETS)
-    all.push(...(await writeSet(options, { set, count: counts[set], model, onDone })))
+  const heard: SoundCounts[] = [counts]
+  for (const set of SETS) {
+    const written = await writeSet(options, { set, count: sizes[set], model, onDone })
+    all.push(...written.skipped)
+    heard.push(...written.counts)
+  }
+  for (const message of describeSounds(addCounts(heard), SAMPLE_RATE)) {
+    emit({ type: 'note', message })
+  }
   for (const one of all) emit({ type: 'skipped', ...one })
   const prepared = describe(disk, folder, all)
   disk.write(path, new TextEncoder().encode(JSON.stringify(prepared)))
@@ -76,13 +88,14 @@ async function writeSet(
     readonly model: GaussianModel
     readonly onDone: (utterances: number) => void
   },
-): Promise<Skipped[]> {
+): Promise<{ skipped: Skipped[]; counts: SoundCounts[] }> {
   const path = featuresPath(folder, set.set)
   if (disk.exists(path)) disk.remove(path)
   const file = disk.append(path)
   const encoder = featureStoreEncoder({ dims: filterbank.numMelBins, context: CONTEXT })
   const alignments: Alignment[] = []
   const skipped: Skipped[] = []
+  const counts: SoundCounts[] = []
   const isTraining = set.set === 'train'
   file.append(encoder.open())
   await inParts<PreparedPart>(threads, {
@@ -96,13 +109,14 @@ async function writeSet(
         if (utterance.alignment) alignments.push(utterance.alignment)
       }
       skipped.push(...result.skipped)
+      counts.push(result.counts)
       set.onDone(to - from)
     },
   })
   file.append(encoder.close())
   file.close()
   if (isTraining) disk.write(`${folder}/${alignmentFiles.flatStart}`, encodeAlignments(alignments))
-  return skipped
+  return { skipped, counts }
 }
 
 function describe(disk: Disk, folder: string, skipped: readonly Skipped[]): PreparedCorpus {

@@ -12,29 +12,20 @@ import { logPriorsOf } from './compute.ts'
 import type { Evaluation } from './evaluator.ts'
 import { writeModel } from './model.ts'
 import { openAlignments } from './task.ts'
-import { keep, type UnderWay } from './world.ts'
+import { keep, type RunWorld, timed, type UnderWay } from './world.ts'
 
 export async function concludeRun(
   run: UnderWay,
   end: { readonly statuses: readonly ShardStatus[]; readonly parameters: number },
 ): Promise<Report> {
-  const { world } = run
-  const { options, emit } = world
-  emit({ type: 'phase', phase: 'evaluate', total: run.corpus.sizes.test, unit: 'utterances' })
-  const { record } = run
+  const { world, record } = run
+  const { options } = world
   const crossEntropy = chosen(record, ['crossEntropy'])
   // Epoch 0, the cross-entropy model, is a candidate of everything that starts from it.
   const control = options.control ? chosen(record, ['crossEntropy', 'control']) : undefined
   const final = chosen(record, ['crossEntropy', 'sequence'])
-  const tested = new Map<string, Evaluation>()
-  for (const candidate of [crossEntropy, control, final]) {
-    if (!candidate || tested.has(candidate.name)) continue
-    const { parameters, setting } = loadCandidate(run, candidate)
-    const evaluation = await run.evaluator.test(parameters, candidate.alignments, setting)
-    tested.set(candidate.name, evaluation)
-    const errorRate = reported(evaluation.errorRate)
-    emit({ type: 'evaluated', model: candidate.name, set: 'test', errorRate })
-  }
+  const candidates = new Map([crossEntropy, ...(control ? [control] : []), final].map(byName))
+  const tested = await timed(world, 'evaluate', testModels(run, [...candidates.values()]))
   keepTestErrors(run, { crossEntropy, control, final }, tested)
   const resultOf = (candidate: Candidate): Evaluation => {
     const evaluation = tested.get(candidate.name)
@@ -50,6 +41,9 @@ export async function concludeRun(
     criterion: options.criterion,
     policy: options.policy,
     seed: options.seed,
+    workers: options.workers,
+    shards: options.shards,
+    utterances: run.corpus.sizes,
     parameters: end.parameters,
     seconds,
     errorRate: {
@@ -61,6 +55,7 @@ export async function concludeRun(
       crossEntropy: compare(crossEntropy),
       ...(control && { control: compare(control) }),
     },
+    kept: final.model === 'sequence' ? 'sequence' : 'crossEntropy',
     updates: sumUpdates(end.statuses, acknowledgedSteps),
     staleness: describeStaleness(end.statuses),
     restarts,
@@ -73,6 +68,31 @@ export async function concludeRun(
   }
 }
 
+const byName = (candidate: Candidate) => [candidate.name, candidate] as const
+
+async function testModels(
+  { world, corpus, evaluator }: UnderWay,
+  candidates: readonly Candidate[],
+): Promise<ReadonlyMap<string, Evaluation>> {
+  const { emit } = world
+  const total = candidates.length * corpus.sizes.test
+  emit({ type: 'phase', phase: 'evaluate', total, unit: 'utterances' })
+  const tested = new Map<string, Evaluation>()
+  let done = 0
+  for (const candidate of candidates) {
+    const { parameters, setting } = loadCandidate(world, candidate)
+    const { name, alignments } = candidate
+    const evaluation = await evaluator.test(parameters, alignments, setting, (utterances) => {
+      done += utterances
+      emit({ type: 'progress', phase: 'evaluate', done, total })
+    })
+    tested.set(name, evaluation)
+    const errorRate = reported(evaluation.errorRate)
+    emit({ type: 'evaluated', model: name, set: 'test', errorRate })
+  }
+  return tested
+}
+
 function chosen({ candidates }: RunRecord, models: readonly Candidate['model'][]): Candidate {
   const among = candidates.filter(({ model }) => models.includes(model))
   const best = among.reduce<Candidate | undefined>(
@@ -83,7 +103,7 @@ function chosen({ candidates }: RunRecord, models: readonly Candidate['model'][]
   return best
 }
 
-function loadCandidate({ world }: UnderWay, { name, development }: Candidate) {
+function loadCandidate(world: RunWorld, { name, development }: Candidate) {
   const bytes = world.environment.disk.read(modelPath(world.options.out, name))
   const { scale, bonus } = development
   const parameters = new Float32Array(new SharedArrayBuffer(bytes.byteLength))
@@ -94,12 +114,13 @@ function loadCandidate({ world }: UnderWay, { name, development }: Candidate) {
 function exportCandidate(run: UnderWay, candidate: Candidate): string {
   const { task, world } = run
   const { disk } = world.environment
-  const { parameters, setting } = loadCandidate(run, candidate)
+  const { parameters, setting } = loadCandidate(world, candidate)
   const alignments = openAlignments(disk.read(`${task.folder}/${candidate.alignments}`))
   return writeModel(disk, world.options.out, {
     parameters,
     card: {
-      criterion: world.options.criterion,
+      criterion: candidate.model === 'sequence' ? world.options.criterion : 'ce',
+      snr: world.options.snr,
       shape: task.network,
       logPriors: [...logPriorsOf(alignments, task.network.outputs)],
       decoding: setting,

@@ -58,7 +58,14 @@ export function saveRecord(disk: Disk, folder: string, record: RunRecord): void 
 export function loadRecord(disk: Disk, folder: string): RunRecord | undefined {
   const path = `${folder}/${NAME}`
   if (!disk.exists(path)) return undefined
-  return JSON.parse(new TextDecoder().decode(disk.read(path))) as RunRecord
+  try {
+    return JSON.parse(new TextDecoder().decode(disk.read(path))) as RunRecord
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause
+    throw new RunRecordError(`${path}: damaged: the run cannot go on, give another --out`, {
+      cause,
+    })
+  }
 }
 
 export function modelPath(out: string, name: string): string {

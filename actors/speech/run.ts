@@ -30,6 +30,7 @@ import {
   RunFailedError,
   RunStoppedError,
   type RunWorld,
+  timed,
   type UnderWay,
 } from './world.ts'
 
@@ -112,15 +113,14 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
   const threads = Array.from({ length: world.threads }, () => compute.start(world.computeModule))
   started.threads = threads
   const { data, test, seed, snr, strings } = options
-  const corpus = await halt.until(
-    prepareCorpus({
-      disk,
-      threads,
-      emit,
-      folder: `${options.from ?? options.out}/corpus`,
-      corpora: { data, seed, snr, strings, ...(test !== undefined && { test }) },
-    }),
-  )
+  const preparing = prepareCorpus({
+    disk,
+    threads,
+    emit,
+    folder: `${options.from ?? options.out}/corpus`,
+    corpora: { data, seed, snr, strings, ...(test !== undefined && { test }) },
+  })
+  const corpus = await halt.until(timed(world, 'prepare', preparing))
 
   const shape: NetworkShape = { ...corpus.shape, hidden: options.hidden }
   const task: SpeechTask = { folder: corpus.folder, seed, network: shape, threads: 1 }

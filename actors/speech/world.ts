@@ -1,7 +1,7 @@
 // What the pieces of a speech run share: the world it runs in, how it may end, and what is under way.
 import type { ComputeThread, Environment } from '../../runtime/index.ts'
 import type { Cluster } from '../cluster.ts'
-import type { RunEvent } from '../events.ts'
+import type { PhaseName, RunEvent } from '../events.ts'
 import type { FinishedStep } from '../example-source.ts'
 import type { Evaluator } from './evaluator.ts'
 import type { CompleteOptions } from './options.ts'
@@ -70,4 +70,17 @@ export function createHalt(): Halt {
   const { promise: halted, reject } = Promise.withResolvers<never>()
   halted.catch(() => {})
   return { because: reject, until: (promise) => Promise.race([promise, halted]) }
+}
+
+/** Says how long a phase took when it is over. */
+export async function timed<T>(
+  { environment, emit }: Pick<RunWorld, 'environment' | 'emit'>,
+  phase: PhaseName,
+  work: Promise<T>,
+): Promise<T> {
+  const { clock } = environment
+  const begun = clock.now()
+  const result = await work
+  emit({ type: 'phase-ended', phase, seconds: (clock.now() - begun) / 1000 })
+  return result
 }

@@ -7,6 +7,8 @@ export interface Audio {
   readonly samples: Float32Array
   /** Samples per second. */
   readonly rate: number
+  /** Of the file; the samples are of the first. Absent: one. */
+  readonly channels?: number
 }
 
 export type AudioFault = 'not audio' | 'truncated' | 'unknown format' | 'empty'
@@ -25,12 +27,13 @@ export const audioLimits = { rateMax: 768_000 } as const
 
 /** Integer PCM of 8, 16, 24 or 32 bits and float of 32 or 64; `name` is for messages. */
 export function decodeWav(bytes: Uint8Array, name: string): Audio {
+  if (bytes.length === 0) throw new AudioError('empty', `${name}: an empty file; remove it`)
   if (!isWav(bytes)) {
     throw new AudioError('not audio', `${name}: no RIFF WAVE file; convert it to 16-bit PCM .wav`)
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const chunks = findChunks(view, name)
-  const { rate, blockBytes, sampleAt } = readFormat(view, chunks.format, name)
+  const { rate, channels, blockBytes, sampleAt } = readFormat(view, chunks.format, name)
   const { start, length, isStreamed } = chunks.data
   if (length % blockBytes !== 0 && !isStreamed) {
     const sizes = `${length} bytes of data, ${blockBytes} bytes a sample`
@@ -41,7 +44,7 @@ export function decodeWav(bytes: Uint8Array, name: string): Audio {
   for (let i = 0, at = start; i < samples.length; i++, at += blockBytes) {
     samples[i] = sampleAt(view, at)
   }
-  return { samples: finite(samples, name), rate }
+  return { samples: finite(samples, name), rate, channels }
 }
 
 export function isWav(bytes: Uint8Array): boolean {
@@ -131,6 +134,7 @@ const DATA = 0x64617461
 
 interface Format {
   readonly rate: number
+  readonly channels: number
   /** Bytes of one sample of all channels. */
   readonly blockBytes: number
   readonly sampleAt: SampleReader
@@ -149,6 +153,23 @@ const sampleReaders: { readonly [format: string]: SampleReader } = {
 }
 
 const EXTENSIBLE = 0xfffe
+
+/** Encodings that are not read, as people call them (RFC 2361). */
+const formatNames: { readonly [tag: number]: string } = {
+  1: 'PCM',
+  2: 'Microsoft ADPCM',
+  3: 'floating point',
+  6: 'A-law',
+  7: 'mu-law',
+  17: 'IMA ADPCM',
+  49: 'GSM 6.10',
+  85: 'MP3',
+}
+
+function formatName(tag: number): string {
+  return formatNames[tag] ?? `format 0x${tag.toString(16)}`
+}
+
 /** The rest of the GUID that stands for a format tag: xxxxxxxx-0000-0010-8000-00aa00389b71. */
 const guidTail = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71]
 
@@ -168,10 +189,10 @@ function readFormat(view: DataView, { start, length }: Chunk, name: string): For
     tag = isTag ? view.getUint16(start + 24, true) : EXTENSIBLE
   }
   const sampleAt = sampleReaders[`${tag}/${bits}`]
-  if (!sampleAt) return unknown(`samples of format 0x${tag.toString(16)} with ${bits} bits`)
+  if (!sampleAt) return unknown(`samples of ${formatName(tag)} with ${bits} bits`)
   if (channels === 0 || blockBytes !== (channels * bits) / 8) {
     unknown(`${channels} channels of ${bits} bits in blocks of ${blockBytes} bytes`)
   }
   if (rate === 0 || rate > audioLimits.rateMax) unknown(`a sampling rate of ${rate} Hz`)
-  return { rate, blockBytes, sampleAt }
+  return { rate, channels, blockBytes, sampleAt }
 }

@@ -39,13 +39,45 @@ export class CorpusError extends Error {
  */
 export async function* loadUtterances(
   utterances: Iterable<Utterance>,
-  { rate, skip }: { readonly rate: number; readonly skip: (skipped: Skipped) => void },
+  {
+    rate,
+    skip,
+    counts = {},
+  }: {
+    readonly rate: number
+    readonly skip: (skipped: Skipped) => void
+    /** Counted up, for `describeSounds`. */
+    readonly counts?: SoundCounts
+  },
 ): AsyncGenerator<{ readonly utterance: Utterance; readonly samples: Float32Array }> {
   for (const utterance of utterances) {
     const audio = await utterance.load().catch((error: unknown) => reasonOf(error))
     if (typeof audio === 'string') skip({ name: utterance.id, reason: audio })
-    else yield { utterance, samples: resample(audio.samples, audio.rate, rate) }
+    else {
+      countSound(counts, audio)
+      yield { utterance, samples: resample(audio.samples, audio.rate, rate) }
+    }
   }
+}
+
+/** How many sounds there were of each sampling rate and number of channels, as `rate/channels`. */
+export type SoundCounts = Record<string, number>
+
+export function countSound(counts: SoundCounts, { rate, channels = 1 }: Audio): void {
+  const key = `${rate}/${channels}`
+  counts[key] = (counts[key] ?? 0) + 1
+}
+
+/** What was done to sounds that were not as they are needed, a sentence each. */
+export function describeSounds(counts: SoundCounts, rate: number): string[] {
+  return Object.entries(counts).flatMap(([key, count]) => {
+    const [from = 0, channels = 1] = key.split('/').map(Number)
+    const sounds = `${count} ${count === 1 ? 'recording' : 'recordings'} of ${from} Hz`
+    return [
+      ...(from === rate ? [] : [`${sounds}: resampled to ${rate} Hz`]),
+      ...(channels === 1 ? [] : [`${sounds}: the first of ${channels} channels is used`]),
+    ]
+  })
 }
 
 /** The reason an unusable recording is skipped for; any other error is not ours to swallow. */

@@ -17,7 +17,11 @@ export function isFlac(bytes: Uint8Array): boolean {
 
 export async function decodeFlac(bytes: Uint8Array, name: string): Promise<Audio> {
   const { rate, bits, length } = readStreamHeader(bytes, name)
-  const { samples, count, isAsDeclared } = await decodeFirstChannel(bytes, { name, rate, bits })
+  const { samples, channels, count, isAsDeclared } = await decodeFirstChannel(bytes, {
+    name,
+    rate,
+    bits,
+  })
   // The decoder passes over frames it cannot read; only the count in the header tells.
   if (count === 0 || !isAsDeclared || (length > 0 && count !== length)) {
     const sizes = `${count} of ${length || 'an unknown number of'} samples can be read`
@@ -26,7 +30,7 @@ export async function decodeFlac(bytes: Uint8Array, name: string): Promise<Audio
   // The decoder divides integers by the largest positive one, 2^(bits - 1) - 1.
   const [largest, unit] = [2 ** (bits - 1) - 1, 2 ** (bits - 16)]
   for (let i = 0; i < count; i++) samples[i] = Math.round(samples[i]! * largest) / unit
-  return { samples: samples.subarray(0, count), rate }
+  return { samples: samples.subarray(0, count), rate, channels }
 }
 
 /** STREAMINFO, always the first metadata block (RFC 9639, section 8.2); length 0 = unknown. */
@@ -56,7 +60,7 @@ const PADDING_BYTES = 16
 async function decodeFirstChannel(
   bytes: Uint8Array,
   declared: { readonly name: string; readonly rate: number; readonly bits: number },
-): Promise<{ samples: Float32Array; count: number; isAsDeclared: boolean }> {
+): Promise<{ samples: Float32Array; channels: number; count: number; isAsDeclared: boolean }> {
   const decoder = new FLACDecoder()
   await decoder.ready
   try {
@@ -66,6 +70,7 @@ async function decodeFirstChannel(
     const samples = decoded.channelData[0] ?? new Float32Array()
     return {
       samples,
+      channels: decoded.channelData.length,
       count: Math.min(samples.length, decoded.samplesDecoded),
       isAsDeclared: decoded.sampleRate === declared.rate && decoded.bitDepth === declared.bits,
     }

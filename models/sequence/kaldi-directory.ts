@@ -13,7 +13,12 @@ import {
 } from './corpus.ts'
 import { decodeAudio } from './flac.ts'
 
-export function openKaldiDirectory(folder: string, files: CorpusFiles): Corpus {
+/** Without `text` (where that is allowed) every transcript is empty. */
+export function openKaldiDirectory(
+  folder: string,
+  files: CorpusFiles,
+  { needsText = true }: { readonly needsText?: boolean } = {},
+): Corpus {
   const skipped: Skipped[] = []
   const skip = (name: string, reason: string): void => {
     skipped.push({ name, reason })
@@ -24,7 +29,7 @@ export function openKaldiDirectory(folder: string, files: CorpusFiles): Corpus {
   const optional = (name: string): Map<string, string> | undefined =>
     present.has(name) ? table(name) : undefined
   const paths = findSounds(table('wav.scp'), { folder, files, skip })
-  const texts = table('text')
+  const texts = needsText || present.has('text') ? table('text') : undefined
   const speakers = optional('utt2spk')
   const pieces = readSegments(optional('segments'), paths.keys(), skip)
   const load = soundLoader(files)
@@ -32,7 +37,7 @@ export function openKaldiDirectory(folder: string, files: CorpusFiles): Corpus {
   const utterances: Utterance[] = []
   for (const [id, piece] of pieces) {
     const path = paths.get(piece.recording)
-    const text = texts.get(id)
+    const text = texts ? texts.get(id) : ''
     // Without utt2spk every utterance is its own speaker, as in Kaldi's own fallback.
     const speaker = speakers ? speakers.get(id) : id
     if (path === undefined)
@@ -45,7 +50,7 @@ export function openKaldiDirectory(folder: string, files: CorpusFiles): Corpus {
     }
   }
   const known = new Set([...pieces.keys(), ...skipped.map(({ name }) => name)])
-  for (const id of texts.keys()) if (!known.has(id)) skip(id, 'a transcript without audio')
+  for (const id of texts?.keys() ?? []) if (!known.has(id)) skip(id, 'a transcript without audio')
   if (utterances.length === 0) {
     const first = skipped[0]
     const why = first ? `, first ${first.name}: ${first.reason}` : ''
@@ -148,8 +153,9 @@ function readSegments(
 /** A recording may end this much before a segment of it does, as in Kaldi's extract-segments. */
 const OVERSHOOT_SECONDS_MAX = 0.5
 
-function cut({ samples, rate }: Audio, piece: Piece, id: string): Audio {
+function cut({ samples, ...rest }: Audio, piece: Piece, id: string): Audio {
   const { startSeconds, endSeconds } = piece
+  const { rate } = rest
   const start = Math.round(startSeconds * rate)
   const end = endSeconds === -1 ? samples.length : Math.round(endSeconds * rate)
   if (start >= samples.length || end > samples.length + OVERSHOOT_SECONDS_MAX * rate) {
@@ -157,7 +163,7 @@ function cut({ samples, rate }: Audio, piece: Piece, id: string): Audio {
     const limits = `${startSeconds} to ${endSeconds} s of a recording of ${seconds} s`
     throw new AudioError('truncated', `${id}: segment ${limits}; correct it or the recording`)
   }
-  return { samples: samples.subarray(start, end), rate }
+  return { ...rest, samples: samples.subarray(start, end) }
 }
 
 /** Keeps the last recording: its segments usually follow each other. */

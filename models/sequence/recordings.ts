@@ -4,10 +4,12 @@ import { decodeWav } from './audio.ts'
 import {
   CorpusError,
   type CorpusFiles,
+  countSound,
   listNames,
   readBytes,
   reasonOf,
   type Skipped,
+  type SoundCounts,
 } from './corpus.ts'
 import { resample } from './resample.ts'
 
@@ -71,6 +73,7 @@ export interface RecordingSounds {
   /** Those that could be loaded: strings are planned from these. */
   readonly recordings: readonly Recording[]
   readonly samples: ReadonlyMap<string, Float32Array>
+  readonly counts: SoundCounts
   readonly skipped: readonly Skipped[]
 }
 
@@ -80,16 +83,18 @@ export function loadRecordings(
 ): RecordingSounds {
   const samples = new Map<string, Float32Array>()
   const skipped: Skipped[] = []
+  const counts: SoundCounts = {}
   for (const { id, path } of recordings) {
     try {
       const audio = decodeWav(readBytes(files, path), path)
+      countSound(counts, audio)
       samples.set(id, resample(audio.samples, audio.rate, rate))
     } catch (error) {
       skipped.push({ name: id, reason: reasonOf(error) })
     }
   }
   const loaded = recordings.filter(({ id }) => samples.has(id))
-  return { rate, recordings: loaded, samples, skipped }
+  return { rate, recordings: loaded, samples, counts, skipped }
 }
 
 /** First and last index, both inclusive. */

@@ -56,7 +56,10 @@ export async function listenOnBun(options: ListenOptions): Promise<Listener> {
     })
     return { url: `ws://${hostname}:${server.port}`, close: () => void server.stop(true) }
   } catch (cause) {
-    throw new TransportError(`cannot listen on ${hostname}:${port}: choose another port`, { cause })
+    throw new TransportError(
+      `cannot listen on ${hostname}:${port}: choose another port (0 picks a free one)`,
+      { cause },
+    )
   }
 }
 

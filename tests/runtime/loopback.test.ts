@@ -1,6 +1,6 @@
 // The real world: sockets on loopback, the disk, a compute thread.
 import { afterEach, describe, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -123,6 +123,18 @@ describe('the disk', () => {
     expect(disk.map(path).byteLength).toBe(0)
     disk.remove(path)
     expect(disk.exists(path)).toBe(false)
+  })
+
+  test('a device is written to, not replaced by a file', () => {
+    disk.write('/dev/null', new Uint8Array(9))
+    expect(statSync('/dev/null').isCharacterDevice()).toBe(true)
+  })
+
+  test('a write that fails leaves no draft', () => {
+    disk.makeFolder(`${folder}/full`)
+    expect(() => disk.write('/dev/full', new Uint8Array(9))).toThrow('the disk is full')
+    expect(() => disk.write(`${folder}/full`, new Uint8Array(9))).toThrow('is a folder')
+    expect(disk.list(folder)).toEqual(['full'])
   })
 
   test('its errors name the path and what is wrong', () => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { encodeWav } from '../../../models/sequence/audio.ts'
 import packageFile from '../../../package.json' with { type: 'json' }
 import { makeTinyDigits } from '../../tiny-digits.ts'
 
@@ -129,18 +130,29 @@ test('train, Ctrl-C, resume, decode: a checkpoint with status 130, then a model,
   expect(resumed.out).toContain(`model        ${out}/model.onnx`)
   expect(JSON.parse(readFileSync(report, 'utf8'))).toMatchObject({ task: 'speech', seed: 1 })
 
+  const model = `${out}/model.onnx`
   const ctm = join(folder, 'words.ctm')
-  const decoded = await outcome([
-    'decode',
-    '--model',
-    `${out}/model.onnx`,
-    '--data',
-    digits,
-    '--ctm',
-    ctm,
-  ])
+  const decoded = await outcome(['decode', '--model', model, '--data', digits, '--ctm', ctm])
   expect(decoded.status).toBe(0)
-  expect(decoded.out.trim().split('\n')).toHaveLength(300)
-  expect(decoded.error).toMatch(/^[\d.]+ % word errors/)
-  expect(readFileSync(ctm, 'utf8')).toMatch(/^0_tiny0_0 1 \d+\.\d\d \d+\.\d\d \w+$/m)
+  expect(decoded.out.trim().split('\n')).toHaveLength(60)
+  expect(decoded.error).toMatch(/^300 recordings joined into 60 strings in noise \(\d+ dB\)\n/)
+  expect(decoded.error).toMatch(/^[\d.]+ % word errors/m)
+  expect(readFileSync(ctm, 'utf8')).toMatch(/^string-00 1 \d+\.\d\d \d+\.\d\d \w+$/m)
+
+  const alone = ['decode', '--model', model, '--data', digits, '--strings', '0']
+  const single = await outcome(alone)
+  expect(single.out.trim().split('\n')).toHaveLength(300)
+
+  const unknown = join(folder, 'unknown')
+  mkdirSync(unknown)
+  writeFileSync(join(unknown, 'hello.wav'), encodeWav(new Float32Array(16_000).fill(9), 16_000))
+  const transcribed = await outcome(['decode', '--model', model, '--data', unknown])
+  expect(transcribed.out).toMatch(/^hello( \w+)*\n$/)
+  expect(transcribed.error).toBe('1 recording of 16000 Hz: resampled to 8000 Hz\n')
+  writeFileSync(join(unknown, 'hello.wav'), 'no sound')
+  const refused = await outcome(['decode', '--model', model, '--data', unknown])
+  expect(refused.status).toBe(1)
+  expect(refused.error).toMatch(
+    /^troupe: .*unknown: nothing to decode \(1 skipped, first hello: .*\n$/,
+  )
 }, 60_000)

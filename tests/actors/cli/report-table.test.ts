@@ -7,6 +7,9 @@ const small: Report = {
   criterion: 'smbr',
   policy: 'downpour',
   seed: 1,
+  workers: 2,
+  shards: 2,
+  utterances: { train: 1_600, development: 300, test: 600 },
   parameters: 36_284,
   seconds: 131.4,
   errorRate: {
@@ -42,6 +45,7 @@ const small: Report = {
     crossEntropy: { relativePercent: -13.4, low: -19.3, high: -7.1 },
     control: { relativePercent: -11.37, low: -17.2, high: -5.04 },
   },
+  kept: 'sequence',
   updates: { acknowledged: 20_510, applied: 20_510, duplicates: 3, refused: 2 },
   staleness: { p50: 1, p99: 3, max: 4, histogram: [25, 100, 50, 12, 1] },
   restarts: [
@@ -69,6 +73,7 @@ Sequence training WON: 11.4 % relative fewer errors than the control (95 %
 interval -17.2 to -5.0 %).
 
 updates      20510 acknowledged, 20510 applied, 3 duplicates, 2 refused
+             (each step counts once on each of 2 shards)
 staleness    median 1, p99 3, maximum 4
              0 ▃█▅▁▁ 4
 restarts     trainer-1: killed by SIGKILL, back after 412 ms
@@ -81,12 +86,19 @@ took         131 s
 `)
   })
 
+  test('says plainly where sequence training did not help', () => {
+    const table = reportTable({ ...small, kept: 'crossEntropy' })
+    expect(table).not.toContain('sequence training (smbr)')
+    expect(table).toContain('Sequence training did not help on development strings')
+  })
+
   test('leaves out what there was not', () => {
     const { control: _, ...errorRate } = small.errorRate
     const { crossEntropy } = small.comparison
     const table = reportTable({
       ...small,
       criterion: 'ce',
+      kept: 'crossEntropy',
       errorRate,
       comparison: { crossEntropy },
       staleness: { p50: 0, p99: 0, max: 0, histogram: [9] },

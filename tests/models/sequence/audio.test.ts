@@ -136,7 +136,7 @@ describe('decodeWav', () => {
   test('what cannot be used is refused by its kind', () => {
     const whole = wav(pcm16, dataOf('1/16', [1, 2, 3]))
     const refused: [AudioFault, Uint8Array][] = [
-      ['not audio', new Uint8Array()],
+      ['empty', new Uint8Array()],
       ['not audio', new TextEncoder().encode('<!DOCTYPE html>')],
       ['not audio', chunk('RIFF', new TextEncoder().encode('AVI LIST'))],
       ['truncated', whole.subarray(0, whole.length - 3)],
@@ -219,6 +219,12 @@ const flacStereo24 = Buffer.from(
     'AYAEREREREREFgAHxEREREREQAAIMiIiIiIiIAHgLiIiIiIiIBAAGRERERERECTBA==',
   'base64',
 )
+// 4096 samples of 100, 4096 of -7, 512 of 0: a last block that is digital silence takes 11 bytes.
+const flacSilentEnd = Buffer.from(
+  'ZkxhQwAAACIQABAAAAALAAALAfQA8AAAIgDMTxMwZBokUFpHPVLBL5f6hAAAKCAAAAByZWZlcmVuY2UgbGliRkxBQyAxLjQu' +
+    'MiAyMDIyMTAyMgAAAAD/+MQIAAQBQBl4EP/4xAgBAwD/+RQ1//iUCAIuAAAAJas=',
+  'base64',
+)
 const zigzag = (n: number): number => 40 * Math.abs(((n * 7) % 200) - 100) - 2000
 
 describe('decodeFlac', () => {
@@ -229,6 +235,12 @@ describe('decodeFlac', () => {
     const stereo = await decodeAudio(flacStereo24, 'x.flac')
     expect(stereo.rate).toBe(16000)
     expect([...stereo.samples]).toEqual(Array.from({ length: 100 }, (_, n) => zigzag(n) + n / 256))
+  })
+
+  test('a short last block of digital silence is not lost', async () => {
+    const { samples } = await decodeAudio(flacSilentEnd, 'x.flac')
+    expect(samples.length).toBe(2 * 4_096 + 512)
+    expect([samples[0], samples[4_096], samples.at(-1)]).toEqual([100, -7, 0])
   })
 
   test('a file cut anywhere is refused as an AudioError', async () => {
