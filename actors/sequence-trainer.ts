@@ -3,7 +3,10 @@
 // the trainer; only gradients and parameters travel (US11557277B2, US11854534B2).
 //
 // With two lanes one step's push and pull travel while the other step computes; each lane owns its
-// buffers, so a gradient that was sent is not written before it is acknowledged.
+// buffers, so a gradient that was sent is not written before it is acknowledged. Steps of frames overlap
+// freely. Steps of sequences take turns: a lane pulls when the other has sent its push, and since a shard
+// hears one trainer's messages in order, what it pulls has that push in it. Nothing is waited for but one
+// round trip, and no gradient is staler than with one lane.
 import { encodeGradient, type GradientCodec } from '../models/compression.ts'
 import { assert } from '../protocol/assert.ts'
 import {
@@ -91,6 +94,8 @@ interface Lane {
 
 interface Trainer {
   readonly config: TrainerConfig
+  /** Resolves when the lane that had the last turn has sent its push. */
+  turn: Promise<void>
   readonly client: ParameterClient
   readonly compute: ComputeThread
   readonly lanes: readonly Lane[]
@@ -119,7 +124,8 @@ export function sequenceTrainer(
       const { environment, ask } = context
       const client = parameterClient(config.shards, { ask, clock: environment.clock })
       const compute = environment.compute.start(computeModule)
-      const trainer = { config, client, compute, lanes: lanesOf(config) }
+      const turn = Promise.resolve()
+      const trainer = { config, client, compute, turn, lanes: lanesOf(config) }
       context.pipe(compute.call('open', config.task), (outcome) => ({ type: 'opened', outcome }))
       return trainer
     },
@@ -178,6 +184,7 @@ async function computeAndPush(
   const taken = new Set<number>()
   for (;;) {
     const made = await latticesFor(trainer, work, context)
+    const endTurn = kind === 'sequences' ? await takeTurn(trainer) : () => {}
     await client.pull(lane.copy)
     const { values: parameters, versions } = lane.copy
     const { gradient } = lane
@@ -194,7 +201,7 @@ async function computeAndPush(
     const stepped = compute.call('step', request)
     const result = (await within(clock, config.stepMsMax, stepped)) as StepResult
     const encoded = encodeGradients(trainer, lane)
-    const answers = await client.push({
+    const pushed = client.push({
       trainer: config.name,
       incarnation: config.incarnation,
       phase,
@@ -203,6 +210,8 @@ async function computeAndPush(
       versions: versions.map((seen, shard) => versionsOf(seen, made?.versions[shard])),
       gradients: encoded.map(({ gradient }) => gradient),
     })
+    endTurn()
+    const answers = await pushed
     encoded.forEach(({ residual }, shard) => {
       if (answers[shard]?.verdict === 'refused' || taken.has(shard)) return
       taken.add(shard)
@@ -212,6 +221,15 @@ async function computeAndPush(
     if (verdict === 'taken') return result
     if (verdict === 'moot') return undefined
   }
+}
+
+/** Waits for the lane before; answers how to let the next one go on. A step that fails ends its trainer. */
+async function takeTurn(trainer: Trainer): Promise<() => void> {
+  const before = trainer.turn
+  const { promise, resolve } = Promise.withResolvers<void>()
+  trainer.turn = promise
+  await before
+  return resolve
 }
 
 /** What the answers of all shards to one push mean for the trainer. */

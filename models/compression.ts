@@ -24,7 +24,9 @@ export class GradientError extends Error {
 /**
  * Encodes a copy. `residual`, as long as the gradient and at first zero, is kept by the sender: its
  * error is added before encoding and replaced after. Lossy codecs refuse values that are not finite,
- * before they touch the residual, which would carry them into every later push.
+ * before they touch the residual, which would carry them into every later push. Finite sums beyond
+ * what a codec holds are clipped, and what was cut off is gone: kept, one spike would fill the pushes
+ * of thousands of steps.
  */
 export function encodeGradient(
   codec: GradientCodec,
@@ -77,7 +79,7 @@ export function decodeGradient(
   }
 }
 
-/** Leaves in `residual` what float16 could not hold, also what lies beyond its largest value. */
+/** Leaves in `residual` what rounding to float16 took. */
 function takeHalf(residual: Float32Array, gradient: Float32Array): Tensor {
   const halves = new Uint16Array(residual.length)
   const rounded = new Float32Array(Math.min(STRIP_ELEMENTS, residual.length))
@@ -86,8 +88,8 @@ function takeHalf(residual: Float32Array, gradient: Float32Array): Tensor {
     const pending = residual.subarray(start, end)
     const strip = halves.subarray(start, end)
     add(pending, gradient.subarray(start, end))
+    clip(pending, HALF_MAX)
     encodeHalf(pending, strip)
-    saturate(strip)
     const held = rounded.subarray(0, strip.length)
     decodeHalf(strip, held)
     subtract(pending, held)
@@ -97,12 +99,14 @@ function takeHalf(residual: Float32Array, gradient: Float32Array): Tensor {
 
 /** Few enough that the passes over a strip find it in the cache. */
 const STRIP_ELEMENTS = 4096
-const HALF_MAX_BITS = 0x7bff
+const HALF_MAX = 65504
 
-function saturate(halves: Uint16Array): void {
-  for (let i = 0; i < halves.length; i++) {
-    const half = halves[i]!
-    halves[i] = (half & 0x8000) | Math.min(half & 0x7fff, HALF_MAX_BITS)
+/** Also brings an infinite sum of finite values back. */
+function clip(values: Float32Array, limit: number): void {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!
+    if (value > limit) values[i] = limit
+    else if (value < -limit) values[i] = -limit
   }
 }
 
@@ -119,7 +123,12 @@ function takeInt8(
   for (let block = 0; block < scales.length; block++) {
     const start = block * BLOCK_ELEMENTS
     const end = Math.min(start + BLOCK_ELEMENTS, residual.length)
-    const scale = Math.fround(addBlock(residual, gradient, { start, end }) / 127)
+    let largest = addBlock(residual, gradient, { start, end })
+    if (largest > INT8_SUM_MAX) {
+      clip(residual.subarray(start, end), INT8_SUM_MAX)
+      largest = INT8_SUM_MAX
+    }
+    const scale = Math.fround(largest / 127)
     // Below float32's normal range a scale is too coarse to divide by: the block waits in the residual.
     if (scale < SMALLEST_NORMAL) continue
     scales[block] = scale
@@ -132,6 +141,8 @@ function takeInt8(
 }
 
 const SMALLEST_NORMAL = 2 ** -126
+/** Half of float32's range: neither the sum nor 127 rounded scales leave it. */
+const INT8_SUM_MAX = 2 ** 127
 /** Adding and subtracting 1.5 x 2^52 rounds a small float64 to an integer, ties to even, branch-free. */
 const ROUNDER = 1.5 * 2 ** 52
 

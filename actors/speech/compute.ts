@@ -95,7 +95,8 @@ export function speechCompute(world: ComputeWorld): SpeechCompute {
       const work = whenOpened()
       const sequences = openSequences(work, request, world)
       const utterances = sequences.batches.utterancesOf(request.sequence)
-      const scores = await scoreUtterances(work, sequences, utterances, request.parameters)
+      const all = await work.network.forward(request.parameters, gather(work, utterances))
+      const scores = cutIntoUtterances(work, sequences, utterances, all)
       // An utterance without a path has no arrays; its step counts it.
       return scores.map(({ scores }) => {
         const lattice = makeLattice(sequences, scores)
@@ -144,7 +145,9 @@ async function sequencesStep(
   const { configuration } = sequences
   const { parameters, gradient } = request
   const utterances = sequences.batches.utterancesOf(request.sequence)
-  const scored = await scoreUtterances(work, sequences, utterances, parameters)
+  const features = gather(work, utterances)
+  const all = await work.network.forward(parameters, features)
+  const scored = cutIntoUtterances(work, sequences, utterances, all)
   const frames = scored.reduce((sum, { frames }) => sum + frames, 0)
   const { outputs } = work.task.network
   const outer = new Float32Array(frames * outputs)
@@ -168,7 +171,7 @@ async function sequencesStep(
     at += frames * outputs
   })
   for (let i = 0; i < outer.length; i++) outer[i]! /= frames
-  await work.network.backward({ parameters, gradient, features: gather(work, utterances), outer })
+  await work.network.backward({ parameters, gradient, features, outer })
   // Activations that overflowed make a zero outer derivative a gradient that is not a number.
   if (!zeroUnlessFinite(gradient)) nonFinite = utterances.length
   return { frames, loss: loss / frames, rejected, nonFinite }
@@ -183,15 +186,14 @@ interface Scored {
   readonly scores: Float32Array
 }
 
-/** One forward pass for all utterances of a minibatch, then cut into utterances. */
-async function scoreUtterances(
+/** The log posteriors of a minibatch, one utterance after the other, as acoustic scores of each. */
+function cutIntoUtterances(
   work: Opened,
   { alignments, logPriors }: SequencesWork,
   utterances: readonly number[],
-  parameters: Float32Array,
-): Promise<Scored[]> {
+  all: Float32Array,
+): Scored[] {
   const { outputs } = work.task.network
-  const all = await work.network.forward(parameters, gather(work, utterances))
   let at = 0
   return utterances.map((index) => {
     const { frames, offset } = utteranceOf(work.store, index)

@@ -48,8 +48,8 @@ export function planSpeech(
   const frameSteps = Math.ceil(corpus.frames / batchFrames)
   const sequenceSteps = Math.ceil(corpus.utterances / batchUtterances)
   const policy = parsePolicy(options.policy)
-  // hard-sync: a second lane would push into the next round.
-  const lanes = policy.name === 'hard-sync' ? 1 : 2
+  // hard-sync: a second lane would push into the next round. SSP: it would go on while the first waits.
+  const lanes = policy.name === 'hard-sync' || policy.name === 'ssp' ? 1 : 2
   const optimizer = (schedule: Schedule) => optimizerSpec(options.optimizer, { schedule })
   const frames = (alignments: string): FramesPhase => ({ alignments, batchFrames })
 
@@ -118,8 +118,7 @@ export function planSpeech(
       kind: 'sequences',
       from: 'crossEntropy',
       trainers: workers,
-      // Fresh parameters matter more here than overlap: a step computes far longer than it travels.
-      lanes: 1,
+      lanes,
       yields: 'sequence',
       stepsPerEpoch: sequenceSteps,
       start: {

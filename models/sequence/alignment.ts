@@ -4,6 +4,8 @@ import type { Alignment, DecodingGraph } from './decoding-graph.ts'
 
 export type AlignmentRefusal =
   | 'utterance shorter than its graph'
+  /** Frames x states above `alignmentLimits.cellsMax`. */
+  | 'utterance too long to align: cut it into shorter ones'
   /** Long enough, but no path has this many frames. */
   | 'no path'
   | 'non-finite scores'
@@ -11,6 +13,9 @@ export type AlignmentRefusal =
 export type AlignmentOutcome =
   | { readonly aligned: true; readonly alignment: Alignment; readonly score: number }
   | { readonly aligned: false; readonly reason: AlignmentRefusal }
+
+/** A back pointer of 4 bytes a cell: 256 MiB. Two minutes of 300 digits have 47 Mi cells. */
+export const alignmentLimits = { cellsMax: 64 << 20 } as const
 
 /**
  * Exact Viterbi. `scores`: T x pdfs log likelihoods, scaled by `scale`. Scratch memory is kept between
@@ -30,7 +35,9 @@ export function viterbiAligner(): (
     )
     if (!areFinite(values)) return { aligned: false, reason: 'non-finite scores' }
     const { stateCount, arcOffset, arcTarget, arcPdf, arcScore } = graph
-    if (pointers.length < frames * stateCount) pointers = new Int32Array(frames * stateCount * 2)
+    const cells = frames * stateCount
+    if (cells > alignmentLimits.cellsMax) return { aligned: false, reason: TOO_LONG }
+    if (pointers.length < cells) pointers = new Int32Array(cells)
     let now = new Float64Array(stateCount).fill(Number.NEGATIVE_INFINITY)
     let later = new Float64Array(stateCount)
     now[graph.start] = 0
@@ -55,6 +62,8 @@ export function viterbiAligner(): (
     return traceBack(graph, { frames, now, pointers })
   }
 }
+
+const TOO_LONG = 'utterance too long to align: cut it into shorter ones'
 
 /** A sum of single-precision numbers is finite in double precision exactly if all of them are. */
 function areFinite(values: Float32Array): boolean {

@@ -20,7 +20,11 @@ export interface CriterionOptions {
   readonly oneSilenceClass: boolean
   /** MMI: a frame whose reference pdf is not in the lattice gives no derivative. */
   readonly frameRejection: boolean
-  /** MMI numerator: the forced path, or all lattice paths whose word is the aligned one within so many frames. */
+  /**
+   * MMI numerator: the forced path, or all lattice paths whose word is the aligned one within so many
+   * frames. Where the lattice has no such path the forced path stands in: the derivative is that of
+   * 'alignment'; the value too, without the graph score of that path, which is not known here.
+   */
   readonly numerator: 'alignment' | { readonly toleranceFrames: number }
 }
 
@@ -85,8 +89,11 @@ export function sequenceLoss(criterion: SequenceCriterion, input: CriterionInput
 }
 
 /**
- * Adds the derivative of cross-entropy on the same head, weight * (posterior - target), which smooths
- * the criterion (Su et al. 2013). `logPosteriors`: T x pdfs.
+ * F-smoothing (Su et al. 2013): adds the derivative of cross-entropy on the same head, weight *
+ * (posterior - target), so that the loss is -F + weight * CE, both summed over frames: F keeps its full
+ * weight. What mixes -(1 - H) F + H CE instead has our weight H / (1 - H) and, for the same steps, our
+ * learning rate over 1 - H; where Kaldi's scale-free derivative is mixed in, our weight is its times
+ * `acousticScale`. `logPosteriors`: T x pdfs.
  */
 export function addCrossEntropy(
   outer: Float64Array,

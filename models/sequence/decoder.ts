@@ -6,16 +6,16 @@ import type { DecodingGraph } from './decoding-graph.ts'
 import type { Lattice } from './lattice.ts'
 
 export interface DecodeOptions {
-  /** Multiplies the network's scores. */
+  /** Multiplies the network's scores; finite. */
   readonly acousticScale: number
-  /** States further than this below the best of their frame are dropped; natural log. */
+  /** States further than this below the best of their frame are dropped; natural log, positive. */
   readonly beam: number
-  /** Of the states of a frame so many go on, the best ones (more where the last are equal). */
+  /** Of the states of a frame so many go on, the best ones (more where the last are equal); 1 or more. */
   readonly maxActive?: number
 }
 
 export interface LatticeOptions extends DecodeOptions {
-  /** Arcs whose best path is further than this below the best path are dropped. */
+  /** Arcs whose best path is further than this below the best path are dropped; 0 or more. */
   readonly latticeBeam: number
 }
 
@@ -54,17 +54,22 @@ export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
   const sources = arcSources(graph)
   const active = new Float64Array(stateCount)
   let forward = new Float64Array(0)
-  let backward = new Float64Array(0)
   let pointers = new Int32Array(0)
+  // Lattices need these too; a decoder that only decodes never has them.
+  let backward = new Float64Array(0)
   let numbers = new Int32Array(0)
 
   const reserve = (frames: number): void => {
     const cells = (frames + 1) * stateCount
     if (forward.length >= cells) return
     forward = new Float64Array(cells)
-    backward = new Float64Array(cells)
     pointers = new Int32Array(cells)
-    numbers = new Int32Array(cells)
+  }
+
+  const reserveForLattice = (): void => {
+    if (backward.length >= forward.length) return
+    backward = new Float64Array(forward.length)
+    numbers = new Int32Array(forward.length)
   }
 
   function framesOf(scores: Float32Array): number {
@@ -78,6 +83,10 @@ export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
     frames: number,
     { acousticScale, beam, maxActive = stateCount }: DecodeOptions,
   ): number {
+    // Each of these would switch the pruning off, or prune everything, without a word.
+    assert(Number.isFinite(acousticScale), `acousticScale ${acousticScale} is a finite number`)
+    assert(beam > 0, `beam ${beam} is positive`)
+    assert(Number.isInteger(maxActive) && maxActive >= 1, `maxActive ${maxActive} is 1 or more`)
     reserve(frames)
     forward.fill(NONE, 0, (frames + 1) * stateCount)
     forward[graph.start] = 0
@@ -156,10 +165,12 @@ export function decoder(graph: DecodingGraph, pdfs: number): Decoder {
     bestPath,
     decode: (scores, options) => bestPath(scores, options)?.words,
     makeLattice(scores, options) {
+      const { acousticScale, latticeBeam } = options
+      assert(latticeBeam >= 0, `latticeBeam ${latticeBeam} is 0 or more`)
       const frames = framesOf(scores)
       const total = search(scores, frames, options)
       if (!Number.isFinite(total)) return undefined
-      const { acousticScale, latticeBeam } = options
+      reserveForLattice()
       // The slack keeps the best path whole where rounding differs between the two passes. Finite even
       // without a beam, or states that no path reaches would pass it.
       const floor = Math.max(total - latticeBeam - 1e-6, -Number.MAX_VALUE)

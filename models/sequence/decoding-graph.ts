@@ -1,6 +1,7 @@
 // The decoding graph: an epsilon-free state machine whose every arc consumes one frame. Built from a
 // lexicon, a topology and a word grammar; read by alignment, decoding and lattices.
 
+import { assert } from '../../protocol/assert.ts'
 import { type WordGrammar, wordLine, wordLoop } from './grammar.ts'
 import { type Lexicon, MissingPronunciationError, phonesOf, wordsOf } from './lexicon.ts'
 import { pdfOf, type Topology } from './topology.ts'
@@ -35,7 +36,7 @@ export interface GraphOptions {
   readonly lexicon: Lexicon
   readonly topology: Topology
   readonly grammar: WordGrammar
-  /** Of silence before a word and at the end. */
+  /** Of silence before a word and at the end; 0 to 1. */
   readonly silenceProbability: number
 }
 
@@ -50,10 +51,14 @@ export function compileGraph({
   grammar,
   silenceProbability,
 }: GraphOptions): DecodingGraph {
+  const { selfLoop } = topology
+  assert(selfLoop > 0 && selfLoop < 1, `selfLoop ${selfLoop} is a probability between 0 and 1`)
+  const isProbability = silenceProbability >= 0 && silenceProbability <= 1
+  assert(isProbability, `silenceProbability ${silenceProbability} is within 0 to 1`)
   const phones = new Map(phonesOf(lexicon).map((phone, index) => [phone, index]))
   const words = new Map(wordsOf(lexicon).map((word, index) => [word, index]))
-  const loop = Math.log(topology.selfLoop)
-  const leave = Math.log(1 - topology.selfLoop)
+  const loop = Math.log(selfLoop)
+  const leave = Math.log(1 - selfLoop)
   const silence = Math.log(silenceProbability)
   const noSilence = Math.log(1 - silenceProbability)
   const states: StateDraft[] = [

@@ -78,6 +78,7 @@ export function addDeltas(
   { rows, frames, dims }: Features,
   { order = 2, window = 2 }: { readonly order?: number; readonly window?: number } = {},
 ): Features {
+  assert(isCount(order) && isCount(window - 1), `deltas of order ${order} over +-${window} frames`)
   const filters = deltaFilters(order, window)
   const wide = new Float32Array(frames * dims * (order + 1))
   for (let frame = 0; frame < frames; frame++) {
@@ -118,6 +119,7 @@ export function splice(
   { rows, frames, dims }: Features,
   { left, right }: { readonly left: number; readonly right: number },
 ): Features {
+  assert(isCount(left) && isCount(right), `${left} + 1 + ${right} frames are spliced`)
   const width = (left + 1 + right) * dims
   const wide = new Float32Array(frames * width)
   for (let frame = 0, into = 0; frame < frames; frame++) {
@@ -134,7 +136,7 @@ export function subsample(
   { rows, frames, dims }: Features,
   { factor, offset = 0 }: { readonly factor: number; readonly offset?: number },
 ): Features {
-  assert(factor >= 1 && offset >= 0, 'a subsampling factor is positive')
+  assert(isCount(factor - 1) && isCount(offset), `every ${factor}-th frame from frame ${offset} on`)
   const kept = Math.max(0, Math.ceil((frames - offset) / factor))
   const fewer = new Float32Array(kept * dims)
   for (let frame = 0; frame < kept; frame++) {
@@ -142,6 +144,10 @@ export function subsample(
     fewer.set(rows.subarray(from, from + dims), frame * dims)
   }
   return { rows: fewer, frames: kept, dims }
+}
+
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value >= 0
 }
 
 function clamp(frame: number, frames: number): number {

@@ -62,7 +62,7 @@ export const featureDefaults = {
   mfcc: { ...commonDefaults, useEnergy: true, numCeps: 13, cepstralLifter: 22 },
 } as const
 
-/** The options contradict each other or cannot be computed. */
+/** An option cannot be computed, or contradicts another; the message names it and its value. */
 export class FeatureError extends Error {
   override readonly name = 'FeatureError'
 }
@@ -120,19 +120,53 @@ function completeOptions(options: FeatureOptions): Settings {
   const refuse = (what: string): never => {
     throw new FeatureError(`${what}; correct the feature options`)
   }
+  const values = new Map<string, unknown>(Object.entries(settings))
+  for (const [option, [allows, what]] of Object.entries(numberRules)) {
+    if (values.has(option) && !allows(values.get(option)))
+      refuse(`${option} ${values.get(option)} is not ${what}`)
+  }
   const { sampleFrequency, frameLengthMs, frameShiftMs, numMelBins } = settings
-  if (!(sampleFrequency * frameLengthMs >= 2000))
-    refuse(`a frame of ${frameLengthMs} ms is too short`)
-  if (!(sampleFrequency * frameShiftMs >= 1000))
-    refuse(`a shift of ${frameShiftMs} ms is too short`)
+  const samples = sampleFrequency * 0.001 * frameLengthMs
+  if (samples < 2) refuse(`frameLengthMs ${frameLengthMs} is less than 2 samples`)
+  if (samples > featureLimits.frameSamplesMax)
+    refuse(`frameLengthMs ${frameLengthMs} is more than ${featureLimits.frameSamplesMax} samples`)
+  if (sampleFrequency * 0.001 * frameShiftMs < 1)
+    refuse(`frameShiftMs ${frameShiftMs} is less than a sample`)
   if (!Object.hasOwn(windows, settings.windowType))
     refuse(`unknown windowType ${settings.windowType}`)
-  if (!(Number.isInteger(numMelBins) && numMelBins >= 3))
-    refuse(`numMelBins ${numMelBins} is not 3+`)
-  if (settings.type === 'mfcc' && !(settings.numCeps >= 1 && settings.numCeps <= numMelBins)) {
-    refuse(`numCeps ${settings.numCeps} is not within 1 to numMelBins ${numMelBins}`)
-  }
+  if (settings.type === 'mfcc' && settings.numCeps > numMelBins)
+    refuse(`numCeps ${settings.numCeps} is more than numMelBins ${numMelBins}`)
   return settings
+}
+
+export const featureLimits = { frameSamplesMax: 1 << 16, melBinsMax: 1_024 } as const
+
+type AllOptions = Omit<Complete<FbankOptions> & Complete<MfccOptions>, 'type'>
+type NumberOption = {
+  [Option in keyof AllOptions]: AllOptions[Option] extends number ? Option : never
+}[keyof AllOptions]
+type Rule = readonly [allows: (value: unknown) => boolean, what: string]
+
+const finite: Rule = [Number.isFinite, 'a finite number']
+const positive: Rule = [(value) => Number.isFinite(value) && Number(value) > 0, 'a positive number']
+const countWithin = (least: number, most: number): Rule => [
+  (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most,
+  `a whole number from ${least} to ${most}`,
+]
+
+/** Of the frequencies only that they are numbers: `melFilters` knows how they fit. */
+const numberRules: { readonly [Option in NumberOption]: Rule } = {
+  sampleFrequency: positive,
+  frameLengthMs: positive,
+  frameShiftMs: positive,
+  preemphasisCoefficient: [(value) => Number(value) >= 0 && Number(value) <= 1, 'within 0 to 1'],
+  blackmanCoeff: finite,
+  numMelBins: countWithin(3, featureLimits.melBinsMax),
+  lowFreq: finite,
+  highFreq: finite,
+  energyFloor: finite,
+  numCeps: countWithin(1, featureLimits.melBinsMax),
+  cepstralLifter: finite,
 }
 
 function powerSpectrum(real: Float64Array, imaginary: Float64Array, into: Float64Array): void {

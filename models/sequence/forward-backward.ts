@@ -42,14 +42,23 @@ export function arcScores(
 /** Forward and backward totals must agree this far, in logs (as Kaldi's LatticeForwardBackward). */
 const TOTALS_TOLERANCE = 1e-8
 
-/** Nothing also where a path that matters was lost to underflow: then the totals disagree. */
+/**
+ * INV (no underflow): the probability of an arc, or of the paths to a state, is 0 or at least this. Its
+ * square is a normal number, so a product is 0 only where no path is. Below, both passes would be wrong
+ * alike, and their totals agree.
+ */
+const PROBABILITY_MIN = 2 ** -500
+
+/** Nothing also where a frame's range, or that of the paths up to it, exceeds `PROBABILITY_MIN`. */
 export function scaledForwardBackward(
   lattice: Lattice,
   scores: Float64Array,
 ): Posteriors | undefined {
   const { frames, timeOffset, arcOffset, arcTarget, finalScore } = lattice
   const states = finalScore.length
-  const { values: p, logScale } = probabilitiesOf(lattice, scores)
+  const probabilities = probabilitiesOf(lattice, scores)
+  if (!probabilities) return undefined
+  const { values: p, logScale } = probabilities
   const alpha = new Float64Array(states)
   const beta = new Float64Array(states)
   let logTotal = logScale
@@ -65,29 +74,38 @@ export function scaledForwardBackward(
     const scale = sumOf(alpha, timeOffset[t + 1]!, timeOffset[t + 2]!)
     if (!(scale > 0) || !Number.isFinite(scale)) return undefined
     divide(alpha, scale, timeOffset[t + 1]!, timeOffset[t + 2]!)
+    for (let state = timeOffset[t + 1]!; state < timeOffset[t + 2]!; state++) {
+      if (alpha[state]! < PROBABILITY_MIN && alpha[state]! > 0) return undefined
+    }
     // The arcs take the scale too, so that alpha, arc and beta multiply to a posterior.
     divide(p, scale, arcOffset[timeOffset[t]!]!, arcOffset[timeOffset[t + 1]!]!)
     logTotal += Math.log(scale)
   }
   const last = timeOffset[frames]!
+  let best = Number.NEGATIVE_INFINITY
+  for (let state = last; state < states; state++)
+    if (alpha[state]! > 0) best = Math.max(best, finalScore[state]!)
   let end = 0
   for (let state = last; state < states; state++)
-    end += alpha[state]! * Math.exp(finalScore[state]!)
+    if (alpha[state]! > 0) end += alpha[state]! * Math.exp(finalScore[state]! - best)
   if (!(end > 0) || !Number.isFinite(end)) return undefined
-  logTotal += Math.log(end)
-  for (let state = last; state < states; state++) beta[state] = Math.exp(finalScore[state]!) / end
+  logTotal += best + Math.log(end)
+  for (let state = last; state < states; state++)
+    if (alpha[state]! > 0) beta[state] = Math.exp(finalScore[state]! - best) / end
   const arcs = new Float64Array(p.length)
   for (let state = last - 1; state >= 0; state--) {
     const own = alpha[state]!
+    // Its beta, which might be beyond float64, stays 0: no path asks for it.
+    if (own === 0) continue
     let sum = 0
     for (let arc = arcOffset[state]!; arc < arcOffset[state + 1]!; arc++) {
       const later = p[arc]! * beta[arcTarget[arc]!]!
-      // A state that nothing reaches may have a beta beyond float64.
-      arcs[arc] = own === 0 ? 0 : own * later
+      arcs[arc] = own * later
       sum += later
     }
     beta[state] = sum
   }
+  // The invariant makes them agree; were it broken, the sums of logs would still be right.
   const agree = Math.abs(Math.log(sumOf(beta, 0, timeOffset[1]!))) < TOTALS_TOLERANCE
   return agree ? { logTotal, arcs } : undefined
 }
@@ -139,11 +157,14 @@ function addLogs(a: number, b: number): number {
   return larger + Math.log1p(Math.exp(smaller - larger))
 }
 
-/** exp(score - largest score of its frame); `logScale` is the sum of those largest scores. */
+/**
+ * exp(score - largest score of its frame); `logScale` is the sum of those largest scores. Nothing where
+ * one is below `PROBABILITY_MIN`, arcs that were removed apart.
+ */
 function probabilitiesOf(
   { frames, timeOffset, arcOffset }: Lattice,
   scores: Float64Array,
-): { values: Float64Array; logScale: number } {
+): { values: Float64Array; logScale: number } | undefined {
   const values = new Float64Array(scores.length)
   let logScale = 0
   for (let t = 0; t < frames; t++) {
@@ -151,7 +172,11 @@ function probabilitiesOf(
     const end = arcOffset[timeOffset[t + 1]!]!
     let largest = Number.NEGATIVE_INFINITY
     for (let arc = start; arc < end; arc++) largest = Math.max(largest, scores[arc]!)
-    for (let arc = start; arc < end; arc++) values[arc] = Math.exp(scores[arc]! - largest)
+    for (let arc = start; arc < end; arc++) {
+      const value = Math.exp(scores[arc]! - largest)
+      if (value < PROBABILITY_MIN && scores[arc]! > Number.NEGATIVE_INFINITY) return undefined
+      values[arc] = value
+    }
     logScale += largest
   }
   return { values, logScale }

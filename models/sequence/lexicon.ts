@@ -3,6 +3,8 @@
 export type Lexicon = ReadonlyMap<string, readonly (readonly string[])[]>
 
 export const SILENCE = 'SIL'
+/** OpenFst's symbol of label 0: what an arc outputs that enters no word. */
+export const EPSILON = '<eps>'
 
 export class LexiconError extends Error {
   override readonly name = 'LexiconError'
@@ -21,6 +23,8 @@ export function parseLexicon(text: string): Lexicon {
   text.split('\n').forEach((line, index) => {
     const [word, ...phones] = line.trim().split(/\s+/)
     if (!word || word.startsWith('#')) return
+    if (word === EPSILON)
+      throw new LexiconError(`lexicon line ${index + 1}: ${EPSILON} is reserved`)
     if (phones.length === 0)
       throw new LexiconError(`lexicon line ${index + 1}: '${word}' has no phones`)
     if (phones.includes(SILENCE))

@@ -9,7 +9,8 @@ const REJECTION_POSTERIOR = 1e-20
  * F = numerator - denominator; -dF/dy = scale * (gamma_denominator - gamma_numerator). With the forced
  * path as numerator its graph score is left out, a constant of the utterance, so F may exceed 0. That
  * path need not be in the lattice: where its pdf is not, nothing in the denominator limits how far the
- * frame is pushed, which is what frame rejection is for.
+ * frame is pushed, which is what frame rejection is for. With a tolerance F is the log posterior of the
+ * allowed paths; where the lattice has none (pruned, early in training) the forced path stands in.
  */
 export function maximumMutualInformation(
   input: CriterionInput,
@@ -35,7 +36,6 @@ export function maximumMutualInformation(
     accumulate(lattice, restricted.arcs, -acousticScale, outer, pdfs)
     value += restricted.logTotal
   } else {
-    // Also where no path is left within the tolerance.
     value += acousticScale * referenceScore(input)
     alignment.pdfs.forEach((pdf, t) => {
       outer[t * pdfs + pdf] = outer[t * pdfs + pdf]! - acousticScale

@@ -1,6 +1,7 @@
 // Finite-state machines in OpenFst's text form, to look into graphs with its tools and to bring graphs made
 // with them. Input labels are pdf + 1, outputs word numbers, 0 is epsilon, weights negated log probabilities.
 import type { DecodingGraph } from './decoding-graph.ts'
+import { EPSILON } from './lexicon.ts'
 import { phoneOf, type Topology } from './topology.ts'
 
 /** As in `DecodingGraph`, arcs stand by source state. An acceptor's outputs are its inputs. */
@@ -34,7 +35,6 @@ export class FstGraphError extends Error {
   override readonly name = 'FstGraphError'
 }
 
-export const EPSILON = '<eps>'
 const STATES_MAX = 1 << 24
 
 export function fstOf(graph: DecodingGraph): Fst {

@@ -139,6 +139,39 @@ def deltas(rows, order=2, window=2):
     return np.array(out)
 
 
+def cmvn(rows, over):
+    """ApplyCmvn with variances: the population's, floored at 1e-20, of all frames in `over`."""
+    return (rows - over.mean(axis=0)) / np.sqrt(np.maximum(over.var(axis=0), 1e-20))
+
+
+def splice(rows, left, right):
+    """SpliceFrames: frame indices clamped to the utterance."""
+    shifted = [
+        rows[np.clip(np.arange(len(rows)) + shift, 0, len(rows) - 1)]
+        for shift in range(-left, right + 1)
+    ]
+    return np.concatenate(shifted, axis=1)
+
+
+def transforms():
+    """Three utterances of two speakers; integers, and a third dimension that is constant for one."""
+    def rows(count, seed):
+        t = np.arange(count)
+        return np.stack([(7 * t + seed) % 11, (t * t + 3 * seed) % 13 - 6, 0 * t + seed], 1) * 1.0
+
+    spoken = [("ada", rows(7, 2)), ("bob", rows(5, 3)), ("ada", rows(4, 9))]
+    of = {s: np.concatenate([r for n, r in spoken if n == s]) for s, _ in spoken}
+    first = spoken[0][1]
+    spliced = splice(first, 2, 1)
+    return dict(
+        utterances=[dict(speaker=s, rows=r.tolist()) for s, r in spoken],
+        normalized=rounded(cmvn(first, first)),
+        speakers=[rounded(cmvn(r, of[s])) for s, r in spoken],
+        spliced=rounded(spliced),
+        subsampled=rounded(spliced[1::3]),
+    )
+
+
 DEFAULTS = dict(
     frameLengthMs=25, frameShiftMs=10, preemphasisCoefficient=0.97, removeDcOffset=True,
     windowType="povey", snipEdges=True, numMelBins=23, lowFreq=20, highFreq=0,
@@ -182,7 +215,8 @@ def main():
         cases.append(dict(case, frames=len(rows), rows=rounded(rows)))
     ramp = np.array([[t * t, np.floor(10 * np.sin(t))] for t in range(7)], dtype=np.float64)
     data = dict(cases=cases, deltas=dict(rows=ramp.tolist(), expected=rounded(deltas(ramp))))
-    print("{\n" + f'"deltas": {json.dumps(data["deltas"])},\n"cases": [')
+    print("{\n" + f'"deltas": {json.dumps(data["deltas"])},')
+    print(f'"transforms": {json.dumps(transforms())},\n"cases": [')
     print(",\n".join(json.dumps(case) for case in cases))
     print("]\n}")
 

@@ -13,6 +13,7 @@ import { decodeHalf, encodeHalf } from '../../models/half.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { byteSize, bytesOf } from '../../protocol/tensor.ts'
 
+const FLOAT32_MAX = (2 - 2 ** -23) * 2 ** 127
 const lossy = ['float16', 'int8'] as const
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true })
 
@@ -110,7 +111,7 @@ test('int8 is off by at most max|p| / 254 of its block, and leaves exactly that 
   )
 })
 
-test('float16 is off by at most 2^-11 of a value, or saturates, and keeps the rest', () => {
+test('float16 is off by at most 2^-11 of a value, or clips it, and keeps what rounding took', () => {
   fc.assert(
     fc.property(gradients(), (gradient) => {
       const residual = new Float32Array(gradient.length)
@@ -119,7 +120,7 @@ test('float16 is off by at most 2^-11 of a value, or saturates, and keeps the re
         const held = Math.max(-65504, Math.min(65504, value))
         const error = Math.abs(held - decoded[i]!)
         expect(error).toBeLessThanOrEqual(Math.max(Math.abs(held) * 2 ** -11, 2 ** -25))
-        expect(residual[i]! - Math.fround(value - decoded[i]!) === 0).toBe(true)
+        expect(residual[i]! - Math.fround(held - decoded[i]!) === 0).toBe(true)
       })
     }),
     { seed: 12, numRuns: 60 },
@@ -153,9 +154,10 @@ for (const codec of lossy) {
     expect(largestDifference(sent, careless)).toBeGreaterThan(10 * late)
   })
 
-  test(`${codec}: what was sent plus the residual is all there was`, () => {
+  test(`${codec}: what was sent plus the residual is all there was, within the codec's range`, () => {
+    const held = codec === 'float16' ? gradients(40, 8_000) : gradients(40)
     fc.assert(
-      fc.property(fc.array(gradients(40), { minLength: 1, maxLength: 6 }), (sequence) => {
+      fc.property(fc.array(held, { minLength: 1, maxLength: 6 }), (sequence) => {
         const count = Math.min(...sequence.map(({ length }) => length))
         const residual = new Float32Array(count)
         const [sent, received] = [new Float64Array(count), new Float64Array(count)]
@@ -171,6 +173,34 @@ for (const codec of lossy) {
       }),
       { seed: 13, numRuns: 60 },
     )
+  })
+
+  test(`${codec}: after a spike the next pushes are what they would have been`, () => {
+    for (const spike of [1e8, -1e8, FLOAT32_MAX, -FLOAT32_MAX]) {
+      const residual = new Float32Array(1)
+      const push = (value: number): number =>
+        decodeGradient(encodeGradient(codec, Float32Array.of(value), residual))[0]!
+      expect(Math.sign(push(spike))).toBe(Math.sign(spike))
+      // float16 clips to a half and leaves nothing; int8 leaves at most a 254th from push to push.
+      let pushes = 0
+      while (Math.abs(push(0.001)) > 0.002) pushes += 1
+      expect(pushes).toBeLessThanOrEqual(codec === 'float16' ? 0 : 20)
+      const mean = Array.from({ length: 50 }, () => push(0.001)).reduce((a, b) => a + b) / 50
+      expect(mean).toBeCloseTo(0.001, 4)
+    }
+  })
+
+  test(`${codec}: sums beyond float32 are clipped, and neither residual nor push is infinite`, () => {
+    for (const largest of [FLOAT32_MAX, -FLOAT32_MAX]) {
+      const residual = new Float32Array(300)
+      for (let push = 0; push < 20; push++) {
+        const gradient = new Float32Array(300).fill(largest)
+        gradient[push] = 1e30
+        const decoded = decodeGradient(encodeGradient(codec, gradient, residual))
+        expect(decoded.every(Number.isFinite)).toBe(true)
+        expect(residual.every(Number.isFinite)).toBe(true)
+      }
+    }
   })
 
   test(`${codec} refuses a gradient that is not finite and leaves the residual as it was`, () => {
@@ -229,10 +259,13 @@ test('a gradient that does not fit its codec or its range is refused by name', (
   expect(() => decodeGradient(short)).toThrow('scales of an int8 gradient: float32 [1]')
 })
 
-function gradients(maxLength = 600): fc.Arbitrary<Float32Array<ArrayBuffer>> {
+/** Some large ones among small ones. */
+function gradients(maxLength = 600, most?: number): fc.Arbitrary<Float32Array<ArrayBuffer>> {
   const small = fc.float({ min: -2, max: 2, noNaN: true })
   // Sums of a few must stay finite in float32.
-  const large = finite.map((value) => Math.fround(value / 64))
+  const large = most
+    ? fc.float({ min: -most, max: most, noNaN: true })
+    : finite.map((value) => Math.fround(value / 64))
   return fc
     .array(fc.oneof({ weight: 8, arbitrary: small }, { weight: 1, arbitrary: large }), {
       minLength: 1,

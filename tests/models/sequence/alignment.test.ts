@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'bun:test'
 import {
   type AlignmentOutcome,
+  alignmentLimits,
   arcSources,
   framesMin,
   pdfPriors,
@@ -11,6 +12,7 @@ import { compileTranscript, type DecodingGraph } from '../../../models/sequence/
 import { digitLexicon, phonesOf } from '../../../models/sequence/lexicon.ts'
 import { threeStates } from '../../../models/sequence/topology.ts'
 import { type Random, randomFor } from '../../../protocol/random.ts'
+import { allocatedBytes } from './allocations.ts'
 
 const PDFS = 3
 
@@ -141,6 +143,39 @@ describe('an utterance', () => {
     opposite[4] = Number.NEGATIVE_INFINITY
     expect(refusal(opposite)).toBe('non-finite scores')
     expect(refusal(new Float32Array(40 * 60).fill(3e38))).toBe('aligned')
+  })
+
+  test('takes 4 bytes a frame and state, once for all that are no longer', () => {
+    const align = viterbiAligner()
+    const of = (frames: number): number => {
+      const values = new Float32Array(frames * 60)
+      return allocatedBytes(() => align(graph, { values, pdfs: 60, scale: 1 }))
+    }
+    // Two rows of scores, and three labels a frame with the source of every arc.
+    const besides = (frames: number): number =>
+      16 * graph.stateCount + 12 * frames + 4 * graph.arcTarget.length
+    expect(of(500)).toBe(4 * 500 * graph.stateCount + besides(500))
+    expect(of(400)).toBe(besides(400))
+  })
+
+  test('of more frames x states than the limit is refused before memory is taken', () => {
+    const stateCount = 1 << 21
+    const frames = alignmentLimits.cellsMax / stateCount
+    const large: DecodingGraph = {
+      ...graph,
+      stateCount,
+      arcOffset: new Int32Array(stateCount + 1),
+      finalScore: new Float64Array(stateCount),
+    }
+    const align = viterbiAligner()
+    const request = { values: new Float32Array((frames + 1) * 60), pdfs: 60, scale: 1 }
+    let outcome: AlignmentOutcome | undefined
+    const bytes = allocatedBytes(() => {
+      outcome = align(large, request)
+    })
+    expect(bytes).toBe(0)
+    const reason = 'utterance too long to align: cut it into shorter ones'
+    expect(outcome).toEqual({ aligned: false, reason })
   })
 
   test('with scores of too few pdfs is a bug of the caller', () => {

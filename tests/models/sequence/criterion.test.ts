@@ -7,7 +7,16 @@ import {
   sequenceLoss,
 } from '../../../models/sequence/criterion.ts'
 import { accumulate, forwardBackward } from '../../../models/sequence/forward-backward.ts'
-import { type Case, caseOf, enumeratePaths, goldenCase, logSum, randomCase } from './lattices.ts'
+import { latticeFromArcs } from '../../../models/sequence/lattice.ts'
+import {
+  type Case,
+  caseOf,
+  centralDifference,
+  enumeratePaths,
+  goldenCase,
+  logSum,
+  randomCase,
+} from './lattices.ts'
 
 const criteria: SequenceCriterion[] = ['mmi', 'bmmi', 'mpfe', 'mwe', 'smbr']
 const options = (changes: Partial<CriterionOptions> = {}): CriterionOptions => ({
@@ -161,18 +170,16 @@ for (const criterion of criteria) {
   })
 }
 
-/** `outer` is -dF/dScores; differences of F at every fifth cell, in turn. */
+/** `outer` is -dF/dScores; differences of F at every cell. */
 function expectDerivative(outer: Float64Array, c: Case, value: (moved: Case) => number): void {
-  const step = 1e-4
-  const moved = (cell: number, by: number): number => {
-    const scores = c.scores.slice()
-    scores[cell]! += by
-    return value(caseOf(c, scores, c.alignment, c.pdfs))
-  }
-  for (let cell = c.lattice.frames % 5; cell < outer.length; cell += 5) {
-    const numeric = (moved(cell, step) - moved(cell, -step)) / (2 * step)
-    expect(Math.abs(-outer[cell]! - numeric)).toBeLessThan(1e-7)
-  }
+  outer.forEach((derivative, cell) => {
+    const numeric = centralDifference((by) => {
+      const scores = c.scores.slice()
+      scores[cell]! += by
+      return value(caseOf(c, scores, c.alignment, c.pdfs))
+    })
+    expect(Math.abs(-derivative - numeric)).toBeLessThan(1e-9)
+  })
 }
 
 function expectZeroSums(outer: Float64Array, pdfs: number): void {
@@ -183,7 +190,7 @@ function expectZeroSums(outer: Float64Array, pdfs: number): void {
 }
 
 test('MMI with a numerator within a tolerance equals enumeration of the allowed paths', () => {
-  let compared = 0
+  let [compared, none] = [0, 0]
   for (let seed = 0; seed < 300; seed++) {
     const c = randomCase(seed)
     const { words } = c.alignment
@@ -198,22 +205,29 @@ test('MMI with a numerator within a tolerance equals enumeration of the allowed 
       return logSum(allowed.map(({ score }) => score)) - logSum(paths.map(({ score }) => score))
     }
     const expected = value(c)
-    if (!Number.isFinite(expected)) continue
-    compared += 1
     const made = loss('mmi', c, { numerator: { toleranceFrames } })
+    if (!Number.isFinite(expected)) {
+      none += 1
+      expect(made).toEqual(loss('mmi', c))
+      continue
+    }
+    compared += 1
     expect(Math.abs(made.value - expected)).toBeLessThan(1e-9)
     expectDerivative(made.outer, c, value)
     expectZeroSums(made.outer, c.pdfs)
   }
   expect(compared).toBeGreaterThan(100)
+  expect(none).toBeGreaterThan(20)
 })
 
 test('where no path lies within the tolerance the forced path is the numerator', () => {
   const golden = goldenCase()
   const words = Int32Array.of(9, 9, 9)
   const c = { ...golden, alignment: { ...golden.alignment, words } }
-  const restricted = loss('mmi', c, { numerator: { toleranceFrames: 1 } })
-  expect(restricted).toEqual(loss('mmi', golden))
+  for (const frameRejection of [true, false]) {
+    const restricted = loss('mmi', c, { numerator: { toleranceFrames: 1 }, frameRejection })
+    expect(restricted).toEqual(loss('mmi', golden, { frameRejection }))
+  }
 })
 
 test('boosting wrong frames by b and lowering right ones by b give the same derivative', () => {
@@ -271,6 +285,80 @@ test('a frame whose reference is not in the lattice is rejected only where asked
   expect(rejected.rejectedFrames).toBe(1)
   expect([...rejected.outer.subarray(0, 3)]).toEqual([0, 0, 0])
   expect(rejected.outer.subarray(3)).toEqual(kept.outer.subarray(3))
+})
+
+test('exactly the frames whose reference is in no path are rejected, each frame by its own pdf', () => {
+  let [kept, dropped, rare] = [0, 0, 0]
+  for (let seed = 0; seed < 300; seed++) {
+    const c = randomCase(seed)
+    // The larger scale makes posteriors far below 1 of references that are there.
+    const acousticScale = [0.5, 6][seed % 2]!
+    const paths = enumeratePaths(c, acousticScale)
+    const total = logSum(paths.map(({ score }) => score))
+    const gamma = new Float64Array(c.lattice.frames * c.pdfs)
+    for (const { arcs, score } of paths) {
+      arcs.forEach(({ pdf }, t) => (gamma[t * c.pdfs + pdf]! += Math.exp(score - total)))
+    }
+    const made = loss('mmi', c, { acousticScale, frameRejection: true })
+    const expected: number[] = []
+    c.alignment.pdfs.forEach((pdf, t) => {
+      const row = [...gamma.subarray(t * c.pdfs, (t + 1) * c.pdfs)]
+      const isKept = row[pdf]! > 0
+      if (!isKept) dropped += 1
+      else if (row[pdf]! < 1e-4) rare += 1
+      else kept += 1
+      const targets = row.map((_, own) => (own === pdf ? 1 : 0))
+      expected.push(
+        ...row.map((value, own) => (isKept ? acousticScale * (value - targets[own]!) : 0)),
+      )
+    })
+    expectClose(made.outer, expected, 1e-9)
+  }
+  // Else a branch was never taken.
+  for (const count of [kept, dropped, rare]) expect(count).toBeGreaterThan(30)
+})
+
+test('a frame is rejected below a posterior of 1e-20, whatever the acoustic scale', () => {
+  for (const acousticScale of [0.1, 1, 10]) {
+    for (const [posterior, rejected] of [
+      [2e-20, 0],
+      [0.5e-20, 1],
+    ] as const) {
+      const lattice = latticeFromArcs({
+        times: [0, 1],
+        arcs: [
+          { source: 0, target: 1, pdf: 0, graphScore: Math.log(posterior) },
+          { source: 0, target: 1, pdf: 1, graphScore: 0 },
+        ],
+        finals: new Map([[1, 0]]),
+      })
+      const zero = Int32Array.of(0)
+      const alignment = { pdfs: zero, phones: zero, words: zero }
+      const input = { lattice, alignment, pdfs: 2, scores: new Float64Array(2) }
+      const made = sequenceLoss('mmi', {
+        ...input,
+        options: options({ acousticScale, frameRejection: true }),
+      })
+      expect(made.rejectedFrames).toBe(rejected)
+    }
+  }
+})
+
+test('a forced path whose own scores are not finite gives a zero derivative, rejected or not', () => {
+  const golden = goldenCase()
+  // No arc of the first frame has pdf 2: the denominator does not see its score.
+  const alignment = { ...golden.alignment, pdfs: Int32Array.of(2, 1, 2) }
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    const scores = golden.scores.slice()
+    scores[2] = bad
+    const c = caseOf(golden, scores, alignment, 3)
+    expect(forwardBackward(c.lattice, 0.5)).toBeDefined()
+    for (const frameRejection of [true, false]) {
+      const { value, outer, finite } = loss('mmi', c, { frameRejection })
+      expect({ value, finite }).toEqual({ value: 0, finite: false })
+      expect([...outer]).toEqual(new Array(9).fill(0))
+    }
+  }
 })
 
 test('scores that are not finite give a zero derivative and say so', () => {

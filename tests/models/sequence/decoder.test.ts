@@ -11,6 +11,7 @@ import { checkLattice, type Lattice } from '../../../models/sequence/lattice.ts'
 import { digitLexicon, phonesOf, wordsOf } from '../../../models/sequence/lexicon.ts'
 import { threeStates } from '../../../models/sequence/topology.ts'
 import { randomFor } from '../../../protocol/random.ts'
+import { allocatedBytes } from './allocations.ts'
 
 const PDFS = 4
 const exact = { acousticScale: 0.5, beam: Number.POSITIVE_INFINITY }
@@ -90,19 +91,25 @@ function wordsAlong({ graph }: Search, { arcs }: Path): DecodedWord[] {
   })
 }
 
-/** Scores and outputs of all paths of a lattice, best first. */
-function pathsOf(lattice: Lattice): { score: number; pdfs: number[]; outputs: number[] }[] {
-  const paths: { score: number; pdfs: number[]; outputs: number[] }[] = []
-  const walk = (state: number, score: number, pdfs: number[], outputs: number[]): void => {
+/** What the arcs of a lattice and of a graph have in common. */
+type Labels = Pick<DecodingGraph, 'arcPdf' | 'arcPhone' | 'arcWord' | 'arcOutput'>
+
+const labelOf = ({ arcPdf, arcPhone, arcWord, arcOutput }: Labels, arc: number): string =>
+  [arcPdf[arc], arcPhone[arc], arcWord[arc], arcOutput[arc]].join(' ')
+
+/** Scores, outputs and labels (pdf, phone, word, output of every arc) of all paths, best first. */
+function pathsOf(lattice: Lattice): { score: number; labels: string[]; outputs: number[] }[] {
+  const paths: { score: number; labels: string[]; outputs: number[] }[] = []
+  const walk = (state: number, score: number, labels: string[], outputs: number[]): void => {
     const total = score + lattice.finalScore[state]!
-    if (total > Number.NEGATIVE_INFINITY) paths.push({ score: total, pdfs, outputs })
+    if (total > Number.NEGATIVE_INFINITY) paths.push({ score: total, labels, outputs })
     for (let arc = lattice.arcOffset[state]!; arc < lattice.arcOffset[state + 1]!; arc++) {
       const own = lattice.arcGraphScore[arc]! + 0.5 * lattice.arcAcousticScore[arc]!
       const output = lattice.arcOutput[arc]!
       walk(
         lattice.arcTarget[arc]!,
         score + own,
-        [...pdfs, lattice.arcPdf[arc]!],
+        [...labels, labelOf(lattice, arc)],
         output ? [...outputs, output] : outputs,
       )
     }
@@ -213,7 +220,7 @@ function beamSearch(
 }
 
 describe('lattice', () => {
-  test('without beams holds exactly all paths with their scores', () => {
+  test('without beams holds exactly all paths: pdfs, phones, words, outputs and scores', () => {
     for (let seed = 0; seed < 300; seed++) {
       const search = randomSearch(seed)
       const expected = enumerate(search)
@@ -223,17 +230,17 @@ describe('lattice', () => {
         continue
       }
       checkLattice(lattice!)
-      const held = pathsOf(lattice!).map(({ pdfs, score }) => ({ pdfs: pdfs.join(), score }))
+      const held = pathsOf(lattice!).map(({ labels, score }) => ({ key: labels.join(), score }))
       const wanted = expected.map(({ arcs, score }) => ({
-        pdfs: arcs.map((arc) => search.graph.arcPdf[arc]!).join(),
+        key: arcs.map((arc) => labelOf(search.graph, arc)).join(),
         score,
       }))
       expect(held.length).toBe(wanted.length)
       for (const list of [held, wanted]) {
-        list.sort((a, b) => (a.pdfs < b.pdfs ? -1 : a.pdfs > b.pdfs ? 1 : a.score - b.score))
+        list.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.score - b.score))
       }
-      wanted.forEach(({ pdfs, score }, i) => {
-        expect(held[i]!.pdfs).toBe(pdfs)
+      wanted.forEach(({ key, score }, i) => {
+        expect(held[i]!.key).toBe(key)
         closeTo(held[i]!.score, score)
       })
     }
@@ -326,4 +333,41 @@ function bestOf(lattice: Lattice): { score: number; outputs: number[] } {
 
 test('a graph with a pdf that the network lacks is refused', () => {
   expect(() => decoder(randomSearch(2).graph, 1)).toThrow('pdf')
+})
+
+test('options that would prune nothing or everything are a bug of the caller', () => {
+  const { graph, scores, pdfs } = digitSearch(0)
+  const digits = decoder(graph, pdfs)
+  for (const beam of [0, -1, Number.NaN]) {
+    expect(() => digits.bestPath(scores, { ...exact, beam })).toThrow(`beam ${beam}`)
+    expect(() => digits.makeLattice(scores, { ...wide, beam })).toThrow(`beam ${beam}`)
+  }
+  for (const maxActive of [0, -5, 2.5, Number.NaN]) {
+    expect(() => digits.decode(scores, { ...exact, maxActive })).toThrow(`maxActive ${maxActive}`)
+  }
+  for (const latticeBeam of [-1, Number.NaN]) {
+    const options = { ...exact, latticeBeam }
+    expect(() => digits.makeLattice(scores, options)).toThrow(`latticeBeam ${latticeBeam}`)
+  }
+  const acousticScale = Number.NaN
+  expect(() => digits.decode(scores, { ...exact, acousticScale })).toThrow('acousticScale NaN')
+})
+
+test('a lattice beam of 0 keeps the best path', () => {
+  const { graph, scores, pdfs } = digitSearch(0)
+  const lattice = decoder(graph, pdfs).makeLattice(scores, { ...exact, latticeBeam: 0 })!
+  expect(lattice.arcTarget.length).toBe(lattice.frames)
+})
+
+test('decoding takes 12 bytes a frame and state, and only a lattice 24', () => {
+  const { graph, scores, pdfs } = digitSearch(0)
+  const digits = decoder(graph, pdfs)
+  const cells = (scores.length / pdfs + 1) * graph.stateCount
+  expect(allocatedBytes(() => digits.decode(scores, exact))).toBe(12 * cells)
+  expect(allocatedBytes(() => digits.decode(scores, exact))).toBe(0)
+  const options = { ...exact, beam: 60, latticeBeam: 0 }
+  const forLattice = allocatedBytes(() => digits.makeLattice(scores, options))
+  expect(forLattice).toBeGreaterThanOrEqual(12 * cells)
+  // The lattice itself is one path.
+  expect(forLattice).toBeLessThan(13 * cells)
 })

@@ -221,6 +221,19 @@ describe('a transcript', () => {
   })
 })
 
+test('probabilities that are none are a bug of the caller', () => {
+  for (const silenceProbability of [2, -0.1, Number.NaN]) {
+    const shape = { ...small, silenceProbability }
+    const message = `silenceProbability ${silenceProbability}`
+    expect(() => compileWordLoop(shape)).toThrow(message)
+    expect(() => compileTranscript(['a'], shape)).toThrow(message)
+  }
+  for (const selfLoop of [0, 1, 1.5, Number.NaN]) {
+    const topology = { ...small.topology, selfLoop }
+    expect(() => compileWordLoop({ ...small, topology })).toThrow(`selfLoop ${selfLoop}`)
+  }
+})
+
 test('a word bonus counts once a word, and everything else is shared', () => {
   const graph = compileWordLoop(small)
   const rewarded = withWordBonus(graph, -2)

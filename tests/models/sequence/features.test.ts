@@ -83,14 +83,38 @@ describe('an extractor computes what Kaldi defines', () => {
       [{ type: 'fbank', sampleFrequency: 8000, highFreq: 7000 }, /7000 Hz/],
       [{ type: 'fbank', lowFreq: -1 }, /-1 to 8000 Hz/],
       [{ type: 'mfcc', numCeps: 24 }, /numCeps 24/],
-      [{ type: 'fbank', frameLengthMs: 0 }, /frame of 0 ms/],
-      [{ type: 'fbank', frameShiftMs: 0 }, /shift of 0 ms/],
-      [{ type: 'fbank', sampleFrequency: Number.NaN }, /too short/],
+      [{ type: 'fbank', frameLengthMs: 0.1 }, /frameLengthMs 0.1/],
+      [{ type: 'fbank', frameShiftMs: 0.01 }, /frameShiftMs 0.01/],
+      [{ type: 'fbank', frameLengthMs: 1e9 }, /frameLengthMs 1000000000/],
+      [{ type: 'fbank', sampleFrequency: 1e300 }, /more than 65536 samples/],
       [{ type: 'fbank', windowType: 'toString' as 'povey' }, /windowType toString/],
     ]
     for (const [options, message] of refused) {
       expect(() => featureExtractor(options)).toThrow(FeatureError)
       expect(() => featureExtractor(options)).toThrow(message)
+    }
+  })
+
+  const { NaN: nan, POSITIVE_INFINITY: infinity } = Number
+  const unusable: { readonly [option: string]: readonly number[] } = {
+    sampleFrequency: [nan, infinity, 0, -8000],
+    frameLengthMs: [nan, infinity, 0, -25],
+    frameShiftMs: [nan, infinity, 0, -10],
+    preemphasisCoefficient: [nan, infinity, -0.1, 1.1],
+    blackmanCoeff: [nan, infinity],
+    numMelBins: [nan, infinity, 2, 12.5, 1e9],
+    lowFreq: [nan, infinity],
+    highFreq: [nan, infinity],
+    energyFloor: [nan, infinity],
+    numCeps: [nan, infinity, 0, 12.5, -1],
+    cepstralLifter: [nan, infinity],
+  }
+  test.each(Object.entries(unusable))('%s is refused by name and value unless usable', (...row) => {
+    const [option, values] = row
+    for (const value of values) {
+      const extractor = () => featureExtractor({ type: 'mfcc', [option]: value })
+      expect(extractor).toThrow(FeatureError)
+      expect(extractor).toThrow(`${option} ${value} is not `)
     }
   })
 })
@@ -108,6 +132,43 @@ function randomFeatures(seed: number, frames: number, dims: number): Features {
 }
 
 describe('transforms', () => {
+  const { utterances, normalized, speakers, spliced, subsampled } = golden.transforms
+  const featuresOf = (rows: readonly (readonly number[])[]): Features => ({
+    rows: Float32Array.from(rows.flat()),
+    frames: rows.length,
+    dims: rows[0]!.length,
+  })
+
+  test('cepstral mean and variance of an utterance are those of numpy', () => {
+    const features = featuresOf(utterances[0]!.rows)
+    normalizeUtterance(features)
+    expectRows(features, normalized)
+  })
+
+  test('cepstral mean and variance of a speaker are those of numpy', () => {
+    const spoken = utterances.map(({ speaker, rows }) => ({ speaker, features: featuresOf(rows) }))
+    normalizeSpeakers(spoken)
+    spoken.forEach(({ features }, index) => expectRows(features, speakers[index]!))
+  })
+
+  test('splicing and subsampling are those of numpy', () => {
+    const wide = splice(featuresOf(utterances[0]!.rows), { left: 2, right: 1 })
+    expectRows(wide, spliced)
+    expectRows(subsample(wide, { factor: 3, offset: 1 }), subsampled)
+  })
+
+  test('of no whole number of frames are a bug of the caller', () => {
+    const features = randomFeatures(1, 6, 2)
+    for (const factor of [1.5, 0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(() => subsample(features, { factor })).toThrow(`every ${factor}-th frame`)
+    }
+    expect(() => subsample(features, { factor: 2, offset: 0.5 })).toThrow('from frame 0.5 on')
+    expect(() => splice(features, { left: 0.5, right: 1 })).toThrow('0.5 + 1 + 1 frames')
+    expect(() => splice(features, { left: 1, right: -1 })).toThrow('1 + 1 + -1 frames')
+    expect(() => addDeltas(features, { window: 0 })).toThrow('over +-0 frames')
+    expect(() => addDeltas(features, { order: 1.5 })).toThrow('deltas of order 1.5')
+  })
+
   test('deltas equal those of Kaldi, edges included', () => {
     const { rows, expected } = golden.deltas
     const features = { rows: Float32Array.from(rows.flat()), frames: rows.length, dims: 2 }

@@ -123,7 +123,31 @@ describe('flat start', () => {
     expect([...words].filter((word) => word === 0).length).toBe(18)
     expect(new Set(cut.subarray(0, 6))).toEqual(new Set([0, 1, 2]))
   })
+
+  test('begins with silences and pauses whatever the order of arcs', () => {
+    const graph = compileTranscript(['ada', 'bob'], shape)
+    expect(uniformAlignment(withArcsReversed(graph), 54)).toEqual(uniformAlignment(graph, 54))
+  })
 })
+
+/** The same graph, the arcs of every state in reverse. */
+function withArcsReversed(graph: DecodingGraph): DecodingGraph {
+  const order = Array.from({ length: graph.stateCount }, (_, state) => {
+    const [first, end] = [graph.arcOffset[state]!, graph.arcOffset[state + 1]!]
+    return Array.from({ length: end - first }, (_, i) => end - 1 - i)
+  }).flat()
+  const reordered = <T extends Int32Array | Float64Array>(values: T): T =>
+    values.map((_, at) => values[order[at]!]!) as T
+  return {
+    ...graph,
+    arcTarget: reordered(graph.arcTarget),
+    arcPdf: reordered(graph.arcPdf),
+    arcPhone: reordered(graph.arcPhone),
+    arcWord: reordered(graph.arcWord),
+    arcOutput: reordered(graph.arcOutput),
+    arcScore: reordered(graph.arcScore),
+  }
+}
 
 describe('a Gaussian', () => {
   test('scores a frame with its log density', () => {

@@ -5,6 +5,7 @@ import {
   leakyForwardBackward,
 } from '../../../models/sequence/lattice-free.ts'
 import { randomFor } from '../../../protocol/random.ts'
+import { centralDifference } from './lattices.ts'
 
 const arc = (source: number, target: number, probability: number, pdf: number) => ({
   source,
@@ -60,24 +61,34 @@ test('the leaky HMM gives the golden log probability and posteriors', () => {
     0.533808, 0.167669, 0.298523, 0.667309, 0.188469, 0.144221, 0.326063, 0.404536, 0.269401,
   ]
   expected.forEach((value, i) => expect(Math.abs(posteriors[i]! - value)).toBeLessThan(1e-6))
+  expectDerivatives(posteriors, model, { y: activations, leak: options.leak })
 })
+
+/** Posteriors are the derivative of the log probability, beyond the printed digits. */
+function expectDerivatives(
+  posteriors: Float64Array,
+  made: DenominatorModel,
+  { y, leak }: { y: Float64Array; leak: number },
+): void {
+  expect(posteriors.length).toBe(y.length)
+  y.forEach((_, cell) => {
+    const numeric = centralDifference((by) => {
+      const moved = y.slice()
+      moved[cell]! += by
+      return logProbabilityByEnumeration(made, moved, 3, leak)
+    })
+    expect(Math.abs(posteriors[cell]! - numeric)).toBeLessThan(1e-10)
+  })
+}
 
 test('log probability and posteriors equal enumeration of paths and leaks on random models', () => {
   for (let seed = 0; seed < 60; seed++) {
     const { random, made, y } = randomModel(seed)
     const leak = random.next() / 2
     const { logProbability, posteriors } = leakyForwardBackward(made, y, { pdfs: 3, leak })
-    const at = (cell: number, by: number): number => {
-      const moved = y.slice()
-      moved[cell]! += by
-      return logProbabilityByEnumeration(made, moved, 3, leak)
-    }
-    expect(Math.abs(logProbability - at(0, 0))).toBeLessThan(1e-9)
-    y.forEach((_, cell) => {
-      // Posteriors are the derivative of the log probability.
-      const numeric = (at(cell, 1e-4) - at(cell, -1e-4)) / 2e-4
-      expect(Math.abs(posteriors[cell]! - numeric)).toBeLessThan(1e-8)
-    })
+    const expected = logProbabilityByEnumeration(made, y, 3, leak)
+    expect(Math.abs(logProbability - expected)).toBeLessThan(1e-12)
+    expectDerivatives(posteriors, made, { y, leak })
     for (let row = 0; row < y.length; row += 3) {
       const sum = posteriors.subarray(row, row + 3).reduce((a, b) => a + b, 0)
       expect(Math.abs(sum - 1)).toBeLessThan(1e-12)
@@ -114,8 +125,7 @@ test('the derivative of the loss equals central differences, also beyond the lim
         moved[cell]! += by
         return latticeFreeLoss(made, moved, { ...options, aligned }).value
       }
-      const numeric = (at(1e-4) - at(-1e-4)) / 2e-4
-      expect(Math.abs(-outer[cell]! - numeric)).toBeLessThan(1e-7)
+      expect(Math.abs(-outer[cell]! - centralDifference(at))).toBeLessThan(1e-9)
     })
   }
 })

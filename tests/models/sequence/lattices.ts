@@ -67,7 +67,7 @@ export function goldenCase(): Case {
 
 /**
  * A small random lattice: state counts, arcs, dead ends, states that nothing reaches, and silence by
- * chance. The first states of all times make a path, so there is always one.
+ * chance. Pdf, phone and word of an arc tell nothing of each other, nor do those of the alignment. The first states of all times make a path, so there is always one.
  */
 export function randomCase(seed: number): Case {
   const random = randomFor('lattice', seed)
@@ -87,7 +87,8 @@ export function randomCase(seed: number): Case {
         const pdf = random.below(pdfs)
         const target = targets[index + n === 0 ? 0 : random.below(targets.length)]!
         const graphScore = -2 * random.next()
-        arcs.push({ source, target, pdf, graphScore, phone: pdf, word: pdf >> 1 })
+        const [phone, word] = [random.below(PHONES), random.below(WORDS)]
+        arcs.push({ source, target, pdf, graphScore, phone, word })
       }
     })
   }
@@ -97,9 +98,12 @@ export function randomCase(seed: number): Case {
   return caseOf({ times, arcs, finals }, scores, alignmentBy(random, frames, pdfs), pdfs)
 }
 
+/** Silence among them. */
+const [PHONES, WORDS] = [3, 2]
+
 function alignmentBy(random: Random, frames: number, pdfCount: number): Alignment {
-  const pdfs = Int32Array.from({ length: frames }, () => random.below(pdfCount))
-  return { pdfs, phones: pdfs.slice(), words: pdfs.map((pdf) => pdf >> 1) }
+  const labels = (limit: number) => Int32Array.from({ length: frames }, () => random.below(limit))
+  return { pdfs: labels(pdfCount), phones: labels(PHONES), words: labels(WORDS) }
 }
 
 export interface Path {
@@ -126,6 +130,11 @@ export function enumeratePaths(
   }
   walk(0, [], 0)
   return paths
+}
+
+/** f'(0) by two central differences that cancel each other's error of order 2 (Richardson). */
+export function centralDifference(f: (by: number) => number, step = 2e-3): number {
+  return (8 * (f(step) - f(-step)) - (f(2 * step) - f(-2 * step))) / (12 * step)
 }
 
 export function logSum(values: readonly number[]): number {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import {
   digitLexicon,
+  EPSILON,
   formatLexicon,
   type Lexicon,
   LexiconError,
@@ -44,7 +45,13 @@ describe('text', () => {
     maxLength: 3,
   })
   const lexicons = fc
-    .array(fc.tuple(name, variants), { maxLength: 6 })
+    .array(
+      fc.tuple(
+        name.filter((text) => text !== EPSILON),
+        variants,
+      ),
+      { maxLength: 6 },
+    )
     .map((entries): Lexicon => new Map(entries))
 
   test('read again is the same lexicon', () => {
@@ -65,5 +72,10 @@ describe('text', () => {
     expect(() => parseLexicon('one W AH N\ntwo\n')).toThrow(LexiconError)
     expect(() => parseLexicon('one W AH N\ntwo\n')).toThrow("line 2: 'two' has no phones")
     expect(() => parseLexicon('pause SIL\n')).toThrow('line 1: SIL is reserved')
+  })
+
+  test("with OpenFst's symbol of no word as a word is refused with its line", () => {
+    expect(() => parseLexicon('one W AH N\n<eps> AH\n')).toThrow(LexiconError)
+    expect(() => parseLexicon('one W AH N\n<eps> AH\n')).toThrow('line 2: <eps> is reserved')
   })
 })

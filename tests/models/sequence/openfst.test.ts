@@ -9,11 +9,11 @@ import {
   compileTranscript,
   compileWordLoop,
   type DecodingGraph,
+  parseArpa,
   withWordBonus,
 } from '../../../models/sequence/decoding-graph.ts'
-import { digitLexicon, phonesOf, wordsOf } from '../../../models/sequence/lexicon.ts'
+import { digitLexicon, EPSILON, phonesOf, wordsOf } from '../../../models/sequence/lexicon.ts'
 import {
-  EPSILON,
   type Fst,
   FstFormatError,
   FstGraphError,
@@ -32,9 +32,26 @@ import { randomFor } from '../../../protocol/random.ts'
 const digits = { lexicon: digitLexicon, topology: threeStates, silenceProbability: 0.5 }
 const pdfs = pdfSymbols(phonesOf(digitLexicon), threeStates)
 const words = wordSymbols(wordsOf(digitLexicon))
+// Words that follow each other in order are likely; the rest by back-off, with its weights.
+const names = [...digitLexicon.keys()]
+const bigram = parseArpa(
+  [
+    '\\data\\',
+    'ngram 1=12',
+    'ngram 2=10',
+    '\\1-grams:',
+    '-99 <s> -0.2',
+    ...names.map((name, index) => `${-0.9 - index / 20} ${name} ${-index / 10}`),
+    '-1.3 </s>',
+    '\\2-grams:',
+    ...['<s>', ...names].slice(0, 10).map((name, index) => `-0.25 ${name} ${names[index]}`),
+    '\\end\\',
+  ].join('\n'),
+)
 const graphs: [string, DecodingGraph][] = [
   ['the loop of digits', compileWordLoop(digits)],
   ['the loop with a penalty', withWordBonus(compileWordLoop(digits), -12)],
+  ['a bigram grammar', compileWordLoop({ ...digits, grammar: bigram })],
   ['a transcript', compileTranscript(['zero', 'one', 'one'], digits)],
   ['an empty transcript', compileTranscript([], digits)],
 ]
