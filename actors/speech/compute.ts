@@ -49,6 +49,8 @@ interface Opened {
   readonly task: SpeechTask
   readonly store: FeatureStore
   readonly network: SpeechNetwork
+  /** Megabytes that every step needs: fresh ones would cost it their page faults. */
+  readonly scratch: { features: Float32Array; outer: Float32Array }
   frames?: FramesWork
   sequences?: SequencesWork
 }
@@ -80,6 +82,7 @@ export function speechCompute(world: ComputeWorld): SpeechCompute {
         task,
         store: openFeatureStore(world.disk.map(featuresPath(task.folder, 'train'))),
         network: speechNetwork(task.network, { threads: task.threads, clock: world.clock }),
+        scratch: { features: new Float32Array(), outer: new Float32Array() },
       }
     },
     async step(request) {
@@ -116,7 +119,7 @@ async function framesStep(
   const { store, network, task } = work
   const { batches, alignments } = openFrames(work, request, world)
   const frames = batches.framesOf(request.sequence)
-  const features = new Float32Array(frames.length * task.network.inputs)
+  const features = scratchOf(work, 'features', frames.length * task.network.inputs)
   store.gatherFrames(frames, features)
   const targets = Int32Array.from(frames, (frame) => alignments.pdfs[frame] ?? 0)
   const { parameters, gradient } = request
@@ -150,7 +153,7 @@ async function sequencesStep(
   const scored = cutIntoUtterances(work, sequences, utterances, all)
   const frames = scored.reduce((sum, { frames }) => sum + frames, 0)
   const { outputs } = work.task.network
-  const outer = new Float32Array(frames * outputs)
+  const outer = scratchOf(work, 'outer', frames * outputs).fill(0)
   let [loss, rejected, nonFinite, at] = [0, 0, 0, 0]
   scored.forEach(({ scores, logPosteriors, alignment, frames }, index) => {
     const made = request.lattices?.[index]
@@ -204,10 +207,17 @@ function cutIntoUtterances(
   })
 }
 
-function gather({ store, task }: Opened, utterances: readonly number[]): Float32Array {
+/** So many elements of a buffer that lasts from step to step; what they hold is left over. */
+function scratchOf({ scratch }: Opened, name: keyof Opened['scratch'], length: number) {
+  if (scratch[name].length < length) scratch[name] = new Float32Array(Math.ceil(1.25 * length))
+  return scratch[name].subarray(0, length)
+}
+
+function gather(work: Opened, utterances: readonly number[]): Float32Array {
+  const { store, task } = work
   const { inputs } = task.network
   const frames = utterances.reduce((sum, index) => sum + utteranceOf(store, index).frames, 0)
-  const features = new Float32Array(frames * inputs)
+  const features = scratchOf(work, 'features', frames * inputs)
   let at = 0
   for (const index of utterances) {
     const utterance = utteranceOf(store, index)
