@@ -33,6 +33,8 @@ export interface ShardState {
   readonly parameters: Float32Array
   /** For evaluation. */
   readonly average: Float32Array
+  /** Where a push is decoded: fresh memory for each would cost more than applying it. */
+  readonly scratch: Float32Array
   /** 0 before the first phase begins. */
   phase: number
   recipe: Recipe | undefined
@@ -62,6 +64,7 @@ export function emptyShard(length: number): ShardState {
   return {
     parameters: new Float32Array(length),
     average: new Float32Array(length),
+    scratch: new Float32Array(length),
     phase: 0,
     recipe: undefined,
     version: 0,
@@ -120,7 +123,7 @@ export function decidePush(shard: ShardState, push: Push): PushOutcome {
   if (hasApplied(shard.applied, push.sequence)) return answer('duplicate', '')
   if (held.has(push.sequence)) return { type: 'hold', scale: 1 }
   if (staleness < 0) return answer('refused', 'baseline-ahead')
-  const refusal = refusalOf(push, shard.parameters.length)
+  const refusal = refusalOf(push, shard)
   if (refusal) return answer('refused', refusal)
   // A round is made of steps, not of trainers: a step may be redone by the successor of its trainer.
   const judged = judgePush({
@@ -144,9 +147,9 @@ export function decidePush(shard: ShardState, push: Push): PushOutcome {
 }
 
 // A gradient that is not finite must never reach the parameters: the sum of squares shows it.
-function refusalOf({ gradient }: Push, length: number): Refusal | undefined {
-  if (gradient.values.shape[0] !== length) return 'wrong-length'
-  return Number.isFinite(normOf(decodeGradient(gradient))) ? undefined : 'not-finite'
+function refusalOf({ gradient }: Push, { scratch }: ShardState): Refusal | undefined {
+  if (gradient.values.shape[0] !== scratch.length) return 'wrong-length'
+  return Number.isFinite(normOf(decodeGradient(gradient, scratch))) ? undefined : 'not-finite'
 }
 
 /**
@@ -163,7 +166,7 @@ export type Refusal =
 
 /** Applies a journalled push. Answers what its trainer, and those released by it, are to hear. */
 export function applyPush(shard: ShardState, push: Push, scale: number): Pushed {
-  return applyUpdate(shard, decodeGradient(push.gradient), scale, [push])
+  return applyUpdate(shard, decodeGradient(push.gradient, shard.scratch), scale, [push])
 }
 
 /** Keeps a journalled push of a round; applies the round when it is complete. */

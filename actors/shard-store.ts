@@ -166,6 +166,7 @@ function readSnapshot(content: Uint8Array): { shard: ShardState; journalFile: nu
       staleness: [...header.plain.staleness],
       parameters,
       average: values('average'),
+      scratch: new Float32Array(parameters.length),
       recipe,
       applied: { below: header.applied.below, above: new Set(header.applied.above) },
       held: new Map(held.map((item) => [item.push.sequence, item])),
