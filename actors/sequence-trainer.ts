@@ -58,12 +58,15 @@ export const TrainerConfig = struct({
 })
 export type TrainerConfig = Infer<typeof TrainerConfig>
 
-/** What a compute thread is asked for; `gradient` is filled in place. */
-export interface StepRequest {
+export interface PhaseRequest {
   readonly phase: number
   readonly kind: 'frames' | 'sequences'
-  readonly sequence: number
   readonly configuration: unknown
+}
+
+/** What a compute thread is asked for; `gradient` is filled in place. */
+export interface StepRequest extends PhaseRequest {
+  readonly sequence: number
   readonly parameters: Float32Array
   readonly gradient: Float32Array
   readonly lattices?: MadeLattices['lattices']
@@ -94,6 +97,8 @@ interface Lane {
 
 interface Trainer {
   readonly config: TrainerConfig
+  /** The phase that the compute thread was told of. */
+  openedPhase: number
   /** Resolves when the lane that had the last turn has sent its push. */
   turn: Promise<void>
   readonly client: ParameterClient
@@ -105,6 +110,7 @@ const TrainerMessage = union({ status: {} })
 type TrainerMessage =
   | Infer<typeof TrainerMessage>
   | { readonly type: 'opened'; readonly outcome: Outcome<unknown> }
+  | { readonly type: 'phase-opened'; readonly outcome: Outcome<unknown> }
   | { readonly type: 'stepped'; readonly lane: number; readonly outcome: Outcome<void> }
 
 /** A trainer that was declared dead, and came back: it must end, its successor is at work. */
@@ -112,7 +118,7 @@ export class FencedError extends Error {
   override readonly name = 'FencedError'
 }
 
-/** `computeModule` calls `serveCompute` with the methods `open` and `step`. */
+/** `computeModule` calls `serveCompute` with the methods `open`, `openPhase` and `step`. */
 export function sequenceTrainer(
   computeModule: string,
 ): ActorDefinition<TrainerConfig, Trainer, TrainerMessage> {
@@ -125,14 +131,21 @@ export function sequenceTrainer(
       const client = parameterClient(config.shards, { ask, clock: environment.clock })
       const compute = environment.compute.start(computeModule)
       const turn = Promise.resolve()
-      const trainer = { config, client, compute, turn, lanes: lanesOf(config) }
+      const lanes = lanesOf(config)
+      const trainer = { config, client, compute, openedPhase: 0, turn, lanes }
       context.pipe(compute.call('open', config.task), (outcome) => ({ type: 'opened', outcome }))
+      // The thread serves calls in order: the first lane's parameters come while it opens, and those of
+      // the others must not delay them.
+      const [first] = lanes
+      if (first) startStep(trainer, first, context)
       return trainer
     },
     receive(trainer, message, context) {
       if (message.type === 'status') return next(trainer)
       if (!message.outcome.ok) throw message.outcome.error
-      const ready = message.type === 'opened' ? trainer.lanes : [trainer.lanes[message.lane]]
+      if (message.type === 'phase-opened') return next(trainer)
+      const { lanes } = trainer
+      const ready = message.type === 'opened' ? lanes.slice(1) : [lanes[message.lane]]
       for (const lane of ready) if (lane) startStep(trainer, lane, context)
       return next(trainer)
     },
@@ -180,6 +193,7 @@ async function computeAndPush(
 ): Promise<StepResult | undefined> {
   const { config, client, compute } = trainer
   const { phase, kind, sequence, configuration } = work
+  if (trainer.openedPhase !== phase) openPhase(trainer, work, context)
   /** Shards that have this step: what they are sent again they will not apply. */
   const taken = new Set<number>()
   for (;;) {
@@ -221,6 +235,19 @@ async function computeAndPush(
     if (verdict === 'taken') return result
     if (verdict === 'moot') return undefined
   }
+}
+
+function openPhase(
+  trainer: Trainer,
+  { phase, kind, configuration }: Extract<Work, { type: 'step' }>,
+  context: Context<TrainerMessage>,
+): void {
+  trainer.openedPhase = phase
+  const request: PhaseRequest = { phase, kind, configuration }
+  context.pipe(trainer.compute.call('openPhase', request), (outcome) => ({
+    type: 'phase-opened',
+    outcome,
+  }))
 }
 
 /** Waits for the lane before; answers how to let the next one go on. A step that fails ends its trainer. */

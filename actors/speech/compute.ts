@@ -15,7 +15,7 @@ import {
 } from '../../models/sequence/minibatches.ts'
 import { assert } from '../../protocol/assert.ts'
 import type { Clock, Disk } from '../../runtime/environment.ts'
-import type { StepRequest, StepResult } from '../sequence-trainer.ts'
+import type { PhaseRequest, StepRequest, StepResult } from '../sequence-trainer.ts'
 import { decodingGraph } from './graph.ts'
 import { type SpeechNetwork, speechNetwork } from './network.ts'
 import {
@@ -41,6 +41,8 @@ export interface LatticeRequest {
 
 export interface SpeechCompute {
   open(task: SpeechTask): void
+  /** Opens what the steps of a phase need, while their parameters are on the way. */
+  openPhase(request: PhaseRequest): Promise<void>
   step(request: StepRequest): Promise<StepResult>
   lattices(request: LatticeRequest): Promise<Record<string, Uint8Array>[]>
 }
@@ -83,6 +85,16 @@ export function speechCompute(world: ComputeWorld): SpeechCompute {
         store: openFeatureStore(world.disk.map(featuresPath(task.folder, 'train'))),
         network: speechNetwork(task.network, { threads: task.threads, clock: world.clock }),
         scratch: { features: new Float32Array(), outer: new Float32Array() },
+      }
+    },
+    async openPhase(request) {
+      const work = whenOpened()
+      if (request.kind === 'frames') {
+        openFrames(work, request, world)
+        await work.network.prepare(['crossEntropy'])
+      } else {
+        openSequences(work, request, world)
+        await work.network.prepare(['forward', 'outer'])
       }
     },
     async step(request) {
@@ -241,7 +253,7 @@ function makeLattice(
   return decoder.makeLattice(scores, { acousticScale, beam, latticeBeam })
 }
 
-function openFrames(work: Opened, request: StepRequest, { disk }: ComputeWorld): FramesWork {
+function openFrames(work: Opened, request: PhaseRequest, { disk }: ComputeWorld): FramesWork {
   if (work.frames?.phase === request.phase) return work.frames
   const { alignments, batchFrames } = request.configuration as FramesPhase
   const { seed, folder } = work.task

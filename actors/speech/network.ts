@@ -8,6 +8,8 @@ import type { Clock } from '../../runtime/environment.ts'
 import type { NetworkShape } from './task.ts'
 
 export interface SpeechNetwork {
+  /** Opens sessions before they are needed. */
+  prepare(graphs: readonly GraphName[]): Promise<void>
   readonly layout: ParameterLayout
   /** Milliseconds inside ONNX Runtime so far. */
   readonly computeMs: number
@@ -29,23 +31,29 @@ export interface SpeechNetwork {
   }): Promise<void>
 }
 
+export type GraphName = 'forward' | 'crossEntropy' | 'outer'
+
 export function speechNetwork(
   shape: NetworkShape,
   { threads, clock }: { threads: number; clock: Clock },
 ): SpeechNetwork {
   const network: AcousticNetwork = acousticNetwork({ ...shape, nonlinearity: 'relu' })
   const layout = layoutOf(network.parameters)
-  const sessions = new Map<string, Promise<Session>>()
+  const sessions = new Map<GraphName, Promise<Session>>()
   let computeMs = 0
 
+  function sessionOf(graph: GraphName): Promise<Session> {
+    const opening = sessions.get(graph) ?? openSession(network[graph], { threads })
+    sessions.set(graph, opening)
+    return opening
+  }
+
   async function run(
-    graph: 'forward' | 'crossEntropy' | 'outer',
+    graph: GraphName,
     feeds: Record<string, Tensor>,
     fetches?: Record<string, Tensor>,
   ): Promise<Record<string, Tensor>> {
-    const opening = sessions.get(graph) ?? openSession(network[graph], { threads })
-    sessions.set(graph, opening)
-    const session = await opening
+    const session = await sessionOf(graph)
     const started = clock.now()
     const outputs = await session.run(feeds, fetches)
     computeMs += clock.now() - started
@@ -59,6 +67,9 @@ export function speechNetwork(
 
   return {
     layout,
+    async prepare(graphs) {
+      await Promise.all(graphs.map(sessionOf))
+    },
     get computeMs() {
       return computeMs
     },

@@ -76,7 +76,7 @@ export async function startTroupe(options: TroupeOptions): Promise<Troupe> {
 
   const computeOf = (trainer: string): ComputeThread => ({
     call(method, argument) {
-      if (method === 'open') return Promise.resolve(undefined)
+      if (method !== 'step') return Promise.resolve(undefined)
       const { sequence, parameters, gradient: into } = argument as StepRequest
       const made = gradient(sequence, parameters.slice())
       const { promise, resolve } = Promise.withResolvers<unknown>()

@@ -13,9 +13,10 @@ import {
   tuningBench,
 } from './speech.ts'
 
+/** These run anywhere; the others need recordings. */
+const selfMade: Readonly<Record<string, Bench>> = { demo: demoBench, decoder: decoderBench }
 const benches: Readonly<Record<string, Bench>> = {
-  demo: demoBench,
-  decoder: decoderBench,
+  ...selfMade,
   recovery: recoveryBench,
   scaling: scalingBench,
   'compute-share': computeShareBench,
@@ -48,6 +49,10 @@ const names =
   positionals.length > 0 ? positionals : Object.keys(benches).filter((n) => !long.includes(n))
 for (const name of names) {
   console.log(`\n== ${name}`)
+  if (data === undefined && !Object.hasOwn(selfMade, name)) {
+    console.log('skipped: it needs recordings, give --data DIR or set TROUPE_SHARED')
+    continue
+  }
   const rows = (await benches[name]?.({ data, seeds })) ?? []
   console.log(table(rows))
   all.push(...rows)

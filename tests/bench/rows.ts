@@ -30,12 +30,14 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? high : (low + high) / 2
 }
 
+const NAME = 58
+
 export function table(rows: readonly Row[]): string {
   const format = (value: number | undefined): string =>
     value === undefined ? '' : Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)
   const lines = rows.map(({ name, value, unit, anchor, ratio }) =>
     [
-      name.padEnd(48),
+      name.padEnd(NAME),
       format(value).padStart(11),
       unit.padEnd(12),
       format(anchor).padStart(9),
@@ -43,7 +45,7 @@ export function table(rows: readonly Row[]): string {
     ].join(' '),
   )
   const header = [
-    'name'.padEnd(48),
+    'name'.padEnd(NAME),
     'value'.padStart(11),
     'unit'.padEnd(12),
     'anchor'.padStart(9),

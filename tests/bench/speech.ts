@@ -80,51 +80,71 @@ export const scalingBench: Bench = async (options) =>
 
 const ROUNDS = 3
 
-/** Cross-entropy of a network of five million parameters. */
+/** A network of five million parameters, in cross-entropy. */
+const large = {
+  criterion: 'ce',
+  strings: [300, 20, 20],
+  hidden: [1_230, 1_230, 1_230, 1_230],
+  crossEntropyEpochs: 3,
+} as const satisfies Partial<SpeechOptions>
+
+/** How much of a trainer's wall time is ONNX Runtime's, for two sizes of minibatch. */
 export const computeShareBench: Bench = async (options) =>
   await inFolder(async (folder) => {
-    const { report } = await measure({
-      data: recordings(options),
-      out: `${folder}/large`,
-      criterion: 'ce',
-      workers: 1,
-      strings: [300, 20, 20],
-      hidden: [1_230, 1_230, 1_230, 1_230],
-      batchFrames: 1_024,
-      crossEntropyEpochs: 3,
-    })
-    return [
-      row('parameters', report.parameters, ''),
-      row('trainer time inside ONNX Runtime', 100 * report.computeShare, '%', 85),
-      row('cross-entropy, 1 trainer', report.throughput.framesPerSecond, 'frames/s'),
-    ]
+    const rows: Row[] = []
+    for (const batchFrames of [256, 1_024]) {
+      const out = `${folder}/${batchFrames}`
+      const data = recordings(options)
+      const { report } = await measure({ ...large, data, out, workers: 1, batchFrames })
+      const name = `${(report.parameters / 1e6).toFixed(1)} M parameters, ${batchFrames} frames a step`
+      rows.push(
+        row(`${name}: inside ONNX Runtime`, 100 * report.computeShare, '%', 85),
+        row(`${name}: throughput`, report.throughput.framesPerSecond, 'frames/s'),
+      )
+    }
+    return rows
   })
 
 /** SIGKILL to useful again: a trainer's next accepted push, a shard's restored state. */
 export const recoveryBench: Bench = async (options) =>
   await inFolder(async (folder) => {
-    const { report } = await measure({
-      data: recordings(options),
-      out: `${folder}/killed`,
+    const data = recordings(options)
+    const small = await measure({
+      data,
+      out: `${folder}/small`,
       strings: [1_200, 50, 50],
       crossEntropyEpochs: 4,
       epochs: 2,
       chaos:
         'kill:trainer-0@30%,kill:shard-0@40%,kill:trainer-1@50%,kill:shard-1@60%,kill:trainer-0@70%,kill:shard-0@80%',
     })
-    const times = (role: string) =>
-      report.restarts.flatMap(({ actor, recoveredMs }) =>
-        actor.startsWith(role) && recoveredMs !== null ? [recoveredMs] : [],
-      )
-    const lost = report.updates.acknowledged - report.updates.applied
-    return [
-      row('trainer: SIGKILL to first accepted push, median', median(times('trainer')), 'ms', 500),
-      row('trainer: the slowest', Math.max(...times('trainer')), 'ms', 500),
-      row('shard: SIGKILL to restored, median', median(times('shard')), 'ms', 1_000),
-      row('shard: the slowest', Math.max(...times('shard')), 'ms', 1_000),
-      row('acknowledged updates lost', lost, ''),
-    ]
+    const big = await measure({
+      ...large,
+      data,
+      out: `${folder}/large`,
+      batchFrames: 1_024,
+      chaos: 'kill:trainer-0@40%,kill:shard-0@55%,kill:shard-1@70%,kill:trainer-1@80%',
+    })
+    return [...recoveryRows('36 k', small.report), ...recoveryRows('5.2 M', big.report)]
   })
+
+function recoveryRows(size: string, { restarts, updates }: Report): Row[] {
+  const rowsOf = (role: string, what: string, anchor: number): Row[] => {
+    const times = restarts.flatMap(({ actor, recoveredMs }) =>
+      actor.startsWith(role) && recoveredMs !== null ? [recoveredMs] : [],
+    )
+    const name = `${size} parameters, ${role}: SIGKILL to ${what}`
+    return [
+      row(`${name}, median`, median(times), 'ms', anchor),
+      row(`${name}, slowest`, Math.max(...times), 'ms', anchor),
+    ]
+  }
+  return [
+    ...rowsOf('trainer', 'accepted push', 500),
+    ...rowsOf('shard', 'restored', 1_000),
+    row(`${size} parameters: updates lost`, updates.acknowledged - updates.applied, ''),
+  ]
+}
 
 const CRITERIA = ['bmmi', 'mwe', 'mmi', 'mpfe', 'smbr'] as const
 
