@@ -92,8 +92,13 @@ export function openRecord(disk: Disk, options: CompleteOptions): RunRecord {
     refuseOtherOptions(known.options, options)
     return { ...known, options, life: known.life + 1 }
   }
-  // What is left of a run that never trained may come from other options.
-  for (const left of ['shards', 'corpus']) disk.remove(`${out}/${left}`)
+  for (const folder of ['shards', 'corpus'].map((name) => `${out}/${name}`)) {
+    // What is left of a run that never trained may come from other options; what is not of a run is not ours.
+    if (known) disk.remove(folder)
+    else if (disk.exists(folder)) {
+      throw new RunRecordError(`${folder} is there already, and of no run: give another --out`)
+    }
+  }
   const empty = {
     options,
     isTraining: false,
