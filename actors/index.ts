@@ -1,10 +1,11 @@
 // The public surface of `troupe`: launch a run from a script, and the actors it is made of.
-export { decodeFolder } from './speech/decode.ts'
+
 export type { PhaseName, RunEvent } from './events.ts'
 export { type LaunchOptions, launch, type Run, speech } from './launch.ts'
 export { parameterShard } from './parameter-shard.ts'
 export type { Comparison, Criterion, Report, ReportedErrorRate, Restart } from './report.ts'
-export { sequenceTrainer } from './sequence-trainer.ts'
-export { OptionError, type SpeechOptions } from './speech/options.ts'
 export { RunInUseError } from './run-lock.ts'
+export { sequenceTrainer } from './sequence-trainer.ts'
+export { decodeFolder } from './speech/decode.ts'
+export { OptionError, type SpeechOptions } from './speech/options.ts'
 export { RunFailedError, RunStoppedError } from './speech/world.ts'

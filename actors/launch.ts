@@ -4,8 +4,8 @@ import { type Environment, realEnvironment } from '../runtime/index.ts'
 import type { RunEvent } from './events.ts'
 import type { Report } from './report.ts'
 import { completeOptions, type SpeechOptions } from './speech/options.ts'
-import { resumedOptions } from './speech/run-record.ts'
 import { startSpeechRun } from './speech/run.ts'
+import { resumedOptions } from './speech/run-record.ts'
 
 export interface SpeechTaskOptions {
   readonly name: 'speech'

@@ -27,7 +27,7 @@ export const realDisk: Disk = {
     return realDisk.read(path)
   },
   write: (path, bytes) =>
-    attempt(path, () => (isReplaceable(path) ? replace : writeThrough)(path, bytes)),
+    attempt(path, () => (isReplaceable(path) ? replace : writeFileSync)(path, bytes)),
   append: (path) => attempt(path, () => appenderOf(path, openSync(path, 'a'))),
   list: (folder) => attempt(folder, () => readdirSync(folder)),
   exists: (path) => existsSync(path),
@@ -39,10 +39,6 @@ export const realDisk: Disk = {
 function isReplaceable(path: string): boolean {
   const found = statSync(path, { throwIfNoEntry: false })
   return found === undefined || found.isFile()
-}
-
-function writeThrough(path: string, bytes: Uint8Array): void {
-  writeFileSync(path, bytes)
 }
 
 function replace(path: string, bytes: Uint8Array): void {

@@ -19,10 +19,17 @@ export interface Death {
   /** Times of earlier restarts, in milliseconds of the same clock as `now`. */
   readonly restarts: readonly number[]
   readonly now: number
+  /** Lives in a row, this one included, that ended before they were ready ... */
+  readonly failedStarts?: number
+  /** ... of which so many escalate: another would end alike. Absent: only `limit` counts. */
+  readonly failedStartsMax?: number
 }
 
-export function judgeDeath({ policy, crashed, limit, restarts, now }: Death): Verdict {
+export function judgeDeath(death: Death): Verdict {
+  const { policy, crashed, limit, restarts, now } = death
+  const { failedStarts = 0, failedStartsMax = Number.POSITIVE_INFINITY } = death
   if (policy === 'temporary' || (policy === 'transient' && !crashed)) return 'forget'
+  if (failedStarts >= failedStartsMax) return 'escalate'
   return restartsWithin(restarts, now, limit) < limit.restartsMax ? 'restart' : 'escalate'
 }
 

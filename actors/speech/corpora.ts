@@ -1,5 +1,6 @@
 // From `--data` to the three sets of a run: strings made of recordings, or a Kaldi directory as it is.
 import {
+  addCounts,
   type Corpus,
   CorpusError,
   type CorpusFiles,
@@ -127,14 +128,6 @@ function openDirectories({ data, test }: CorporaOptions, files: CorpusFiles): Sp
     skipped: [...corpus.skipped, ...(testCorpus?.skipped ?? [])],
     counts: {},
   }
-}
-
-export function addCounts(all: readonly SoundCounts[]): SoundCounts {
-  const sum: SoundCounts = {}
-  for (const counts of all) {
-    for (const [key, count] of Object.entries(counts)) sum[key] = (sum[key] ?? 0) + count
-  }
-  return sum
 }
 
 /** Without the utterances whose words the lexicon does not have. */

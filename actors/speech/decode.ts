@@ -13,12 +13,12 @@ import {
   type SoundCounts,
   type Utterance,
 } from '../../models/sequence/corpus.ts'
-import { planStrings, stringCorpus } from '../../models/sequence/digit-strings.ts'
-import { decodeAudio } from '../../models/sequence/flac.ts'
 import { decoder } from '../../models/sequence/decoder.ts'
 import { compileGraph, withWordBonus } from '../../models/sequence/decoding-graph.ts'
+import { planStrings, stringCorpus } from '../../models/sequence/digit-strings.ts'
 import { countErrors, type ErrorRate, errorRate } from '../../models/sequence/error-rate.ts'
 import { splice } from '../../models/sequence/feature-transforms.ts'
+import { decodeAudio } from '../../models/sequence/flac.ts'
 import { wordLoop } from '../../models/sequence/grammar.ts'
 import { isKaldiDirectory, openKaldiDirectory } from '../../models/sequence/kaldi-directory.ts'
 import { parseLexicon, wordsOf } from '../../models/sequence/lexicon.ts'

@@ -10,13 +10,13 @@ export interface SpeechOptions {
   readonly test?: string
   /** 'ce' stops after cross-entropy. */
   readonly criterion?: Criterion
-  /** Also train the cross-entropy model for as many further updates. */
+  /** Also train the cross-entropy model for as many further passes over the data. */
   readonly control?: boolean
   readonly workers?: number
   readonly shards?: number
   /** Processes that make lattices ahead of the trainers; 0: each trainer makes its own. */
   readonly latticeWorkers?: number
-  /** 'downpour', 'staleness-aware', 'ssp:BOUND', 'hard-sync'. */
+  /** 'downpour', 'staleness-aware', 'ssp:BOUND', 'hard-sync', 'softsync:N'. */
   readonly policy?: string
   readonly optimizer?: OptimizerName
   /** How gradients travel: the lossy ones keep their error for the next push. */

@@ -2,6 +2,7 @@
 // flat start. What is prepared stays in the run's folder; a resumed run finds it there.
 
 import {
+  addCounts,
   CorpusError,
   describeSounds,
   type Skipped,
@@ -14,7 +15,7 @@ import { assert } from '../../protocol/assert.ts'
 import type { ComputeThread, Disk } from '../../runtime/environment.ts'
 import type { RunEvent } from '../events.ts'
 import { inParts } from '../part-work.ts'
-import { addCounts, type CorporaOptions, SAMPLE_RATE } from './corpora.ts'
+import { type CorporaOptions, SAMPLE_RATE } from './corpora.ts'
 import { pdfCount } from './graph.ts'
 import { alignmentFiles } from './plan.ts'
 import { type CorpusCounts, filterbank, type PreparedPart } from './preparation.ts'

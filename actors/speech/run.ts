@@ -13,7 +13,6 @@ import {
 } from '../../runtime/index.ts'
 import { startCluster } from '../cluster.ts'
 import { within } from '../deadline.ts'
-import type { FinishedStep } from '../example-source.ts'
 import type { Report } from '../report.ts'
 import { lockRun } from '../run-lock.ts'
 import { speechEvaluator } from './evaluator.ts'
@@ -127,7 +126,6 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
   const layout = layoutOf(acousticNetwork({ ...shape, nonlinearity: 'relu' }).parameters)
   const evaluator = await halt.until(speechEvaluator({ threads, task, corpus }))
   const plan = planSpeech(options, corpus.training)
-  let onStep: (step: FinishedStep) => void = () => {}
   const cluster = startCluster({
     system,
     pool,
@@ -144,7 +142,8 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
     },
     restarts: record.restarts,
     emit,
-    onFinished: (step) => onStep(step),
+    // No step is finished before a part has begun.
+    onFinished: (step) => run.onStep(step),
     onGaveUp: (cause) => halt.because(failure(world, cause)),
   })
   const run: UnderWay = {
@@ -159,12 +158,7 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
     begun,
     secondsBefore: record.seconds,
     record: { ...record, skipped: corpus.skipped },
-    get onStep() {
-      return onStep
-    },
-    set onStep(handler) {
-      onStep = handler
-    },
+    onStep: () => {},
   }
   started.underWay = run
   // The world did not refuse: from here on a run that dies can be resumed.

@@ -68,6 +68,14 @@ export function countSound(counts: SoundCounts, { rate, channels = 1 }: Audio): 
   counts[key] = (counts[key] ?? 0) + 1
 }
 
+export function addCounts(all: readonly SoundCounts[]): SoundCounts {
+  const sum: SoundCounts = {}
+  for (const counts of all) {
+    for (const [key, count] of Object.entries(counts)) sum[key] = (sum[key] ?? 0) + count
+  }
+  return sum
+}
+
 /** What was done to sounds that were not as they are needed, a sentence each. */
 export function describeSounds(counts: SoundCounts, rate: number): string[] {
   return Object.entries(counts).flatMap(([key, count]) => {

@@ -258,9 +258,9 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     if (state === 'stopping') return end()
     const now = clock.now()
     failedStarts = Number.isFinite(readyAt) ? 0 : failedStarts + 1
-    const verdict = judgeDeath({ policy, crashed: exit.code !== 0, limit, restarts, now })
-    const isHopeless = verdict === 'restart' && failedStarts >= limits.startFailuresMax
-    switch (isHopeless ? 'escalate' : verdict) {
+    const { startFailuresMax: failedStartsMax } = limits
+    const death = { policy, crashed: exit.code !== 0, limit, restarts, now }
+    switch (judgeDeath({ ...death, failedStarts, failedStartsMax })) {
       case 'forget':
         return end()
       case 'escalate':

@@ -35,6 +35,15 @@ describe('verdicts', () => {
     })
   }
 
+  test('so many failed starts in a row escalate, whatever the limit still allows', () => {
+    const death = { policy: 'permanent' as const, crashed: true, restarts: [], limit, now }
+    const judge = (failedStarts: number) =>
+      judgeDeath({ ...death, failedStarts, failedStartsMax: 3 })
+    expect([0, 2, 3].map(judge)).toEqual(['restart', 'restart', 'escalate'])
+    const temporary = { ...death, policy: 'temporary' as const }
+    expect(judgeDeath({ ...temporary, failedStarts: 9, failedStartsMax: 3 })).toBe('forget')
+  })
+
   test('no restarts at all are allowed by a limit of 0', () => {
     const none = { restartsMax: 0, windowMs: 1 }
     const death = { policy: 'transient' as const, crashed: true, restarts: [], now }
