@@ -13,7 +13,7 @@ export interface Schedulable {
 
 export interface Scheduler<Cell extends Schedulable> {
   readonly isIdle: boolean
-  /** Messages since the start. */
+  /** Turns since the start. */
   readonly handled: number
   schedule(cell: Cell): void
 }

@@ -68,8 +68,8 @@ export interface ActorStatus {
 export interface Metrics {
   readonly actorsNow: number
   readonly asksNow: number
-  /** Messages that actors have handled. */
-  readonly messages: number
+  /** Of actors: one for each message, `Down` and stop. */
+  readonly turns: number
   /** Inspection events by type: restarts, crashes, dead letters, ... */
   readonly events: Readonly<Record<InspectionEvent['type'], number>>
 }
@@ -320,7 +320,7 @@ export function createSystem(options: SystemOptions): System {
     metrics: () => ({
       actorsNow: cells.size,
       asksNow: asks.pending,
-      messages: scheduler.handled,
+      turns: scheduler.handled,
       events: { ...inspector.counts },
     }),
     members: () => membership.entries,

@@ -411,15 +411,15 @@ describe('traces', () => {
 })
 
 describe('metrics', () => {
-  test('count messages, events and what is there now', async () => {
+  test('count turns, events and what is there now', async () => {
     const { system, settle } = setUp()
     const ref = system.spawn(noter([]), undefined, { name: 'x' })
     const before = system.metrics()
     for (let n = 0; n < 10; n++) ref.tell(say(''))
     ref.tell({ type: 'crash' })
     await settle()
-    const { messages, actorsNow, events } = system.metrics()
-    expect(messages - before.messages).toBe(11)
+    const { turns, actorsNow, events } = system.metrics()
+    expect(turns - before.turns).toBe(11)
     expect(actorsNow).toBe(2)
     expect(events.crashed).toBe(1)
     expect(events.restarted).toBe(1)
