@@ -17,7 +17,8 @@ function start(name: string, ...args: string[]) {
 
 /** Lines as they come; `until` waits for one. */
 function linesOf(stream: ReadableStream<Uint8Array>) {
-  const reader = stream.pipeThrough(new TextDecoderStream()).getReader()
+  const reader = stream.getReader()
+  const decoder = new TextDecoder()
   let text = ''
   return {
     async until(pattern: RegExp): Promise<RegExpExecArray> {
@@ -26,7 +27,7 @@ function linesOf(stream: ReadableStream<Uint8Array>) {
         if (found) return found
         const { value, done } = await reader.read()
         if (done) throw new Error(`the output ended without ${pattern}: ${text}`)
-        text += value
+        text += decoder.decode(value, { stream: true })
       }
     },
   }
