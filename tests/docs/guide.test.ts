@@ -8,7 +8,7 @@ import { type Snippet, snippetsOf, withPaths } from './snippets.ts'
 
 const root = join(import.meta.dir, '../..')
 const guide = join(root, 'docs/guide')
-const chapters = (await readdir(guide)).filter((name) => name.endsWith('.md'))
+const chapters: readonly string[] = (await readdir(guide)).filter((name) => name.endsWith('.md'))
 const snippets: Snippet[] = []
 for (const name of chapters) {
   snippets.push(...snippetsOf(name.slice(0, -3), await Bun.file(join(guide, name)).text()))
@@ -24,6 +24,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
+const plainChapters = ['README.md', 'contract.md']
 const RUN_MS = 30_000
 
 async function output(command: string[]): Promise<{ code: number; text: string }> {
@@ -37,9 +38,18 @@ async function output(command: string[]): Promise<{ code: number; text: string }
 }
 
 describe('the guide', () => {
-  test('has code in every chapter but its index', () => {
-    const withCode = new Set(snippets.map(({ chapter }) => `${chapter}.md`))
-    expect(chapters.filter((name) => name !== 'README.md' && !withCode.has(name))).toEqual([])
+  test('has code in every chapter but its index and the contract', () => {
+    const withCode = new Set([...snippets.map(({ chapter }) => `${chapter}.md`), ...plainChapters])
+    expect(chapters.filter((name) => !withCode.has(name))).toEqual([])
+  })
+
+  test('names only tests that exist as what holds the contract', async () => {
+    const contract = await Bun.file(join(guide, 'contract.md')).text()
+    const named = [...contract.matchAll(/^ {2}- `([^`]+)`$/gm)].map(([, name = '']) => name)
+    expect(named.length).toBeGreaterThan(30)
+    const sources = [...new Bun.Glob('tests/{runtime,chaos,conformance}/**/*.ts').scanSync(root)]
+    const texts = await Promise.all(sources.map((path) => Bun.file(join(root, path)).text()))
+    expect(named.filter((name) => !texts.some((text) => text.includes(`'${name}'`)))).toEqual([])
   })
 
   test(
