@@ -3,6 +3,20 @@ export { type Address, formatAddress, type Ref, type SendResult } from '../proto
 export type { Envelope, Lane } from '../protocol/envelope.ts'
 export { type Limits, limits } from '../protocol/limits.ts'
 export * from './actor.ts'
+export { type Deliverable, deliverable } from './delivery/deliverable.ts'
+export {
+  createDeliveries,
+  type DeliverOptions,
+  type Deliveries,
+  type DeliveriesOptions,
+  DeliveryError,
+  type DeliveryFailure,
+  deliver,
+  type Producer,
+} from './delivery/deliveries.ts'
+export type { Delivery, DeliveryAnswer } from './delivery/envelope.ts'
+export { type InboxLimits, inboxLimits } from './delivery/inbox.ts'
+export { type OutboxLimits, outboxLimits } from './delivery/outbox.ts'
 export {
   type Clock,
   type ComputeThread,
