@@ -70,16 +70,15 @@ async function startPair(limits: Partial<Limits> = {}, options: Partial<SpawnOpt
   const near = startMember(world, 'near', limits)
   const far = startMember(world, 'far', limits)
   const { notebook, ref } = startNotes(far, options)
-  await far.join(await listening(world, near))
-  await world.clock.advance(20)
+  await join(world, far, near)
   const remote: NotesRef = near.ref(ref.address)
   return { world, near, far, notebook, remote }
 }
 
-async function listening(world: World, system: System): Promise<string> {
-  const url = system.listen()
-  await world.clock.advance(1)
-  return url
+async function join(world: World, system: System, control: System): Promise<void> {
+  const joined = system.join(await control.listen())
+  await world.clock.advance(20)
+  await joined
 }
 
 const note = (value: number): NoteMessage => ({ type: 'note', value })
@@ -295,7 +294,7 @@ describe('across members', () => {
       incarnation: 2,
     })
     again.spawn(deliverableNotes, notebook, { name: 'notes', ...lasting })
-    await again.join(await listening(world, near))
+    await join(world, again, near)
     await world.clock.advance(2_000)
     expect(notebook.lives).toEqual([[1], [2, 3]])
     expect(deliveries.pending).toBe(0)
