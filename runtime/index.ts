@@ -14,9 +14,26 @@ export {
   deliver,
   type Producer,
 } from './delivery/deliveries.ts'
+export type { BacklogCounts } from './delivery/backlog.ts'
 export type { Delivery, DeliveryAnswer } from './delivery/envelope.ts'
 export { type InboxLimits, inboxLimits } from './delivery/inbox.ts'
 export { type OutboxLimits, outboxLimits } from './delivery/outbox.ts'
+export {
+  type QueueWorkerConfig,
+  type QueueWorkerMessage,
+  type QueueWorkerOptions,
+  queueWorker,
+  type WorkContext,
+} from './delivery/queue-worker.ts'
+export {
+  type GivenUp,
+  type Work,
+  type WorkerRef,
+  type WorkQueueConfig,
+  type WorkQueueMessage,
+  type WorkQueueRef,
+  workQueue,
+} from './delivery/work-queue.ts'
 export {
   type Clock,
   type ComputeThread,
