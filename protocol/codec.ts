@@ -37,7 +37,7 @@ export function encodePacket(
     indexOf(target),
     sender ? indexOf(sender) : null,
     lane === 'signal' ? 0 : 1,
-    trace,
+    trace ?? null,
     slot ?? null,
     payload,
   ])
@@ -81,14 +81,14 @@ function decodeEnvelope(row: unknown, addresses: readonly Address[]): Envelope {
     target !== undefined &&
     (senderIndex === null || sender !== undefined) &&
     (lane === 0 || lane === 1) &&
-    isCount(trace) &&
+    (trace === null || isTraceparent(trace)) &&
     (slot === null || isCount(slot))
   if (!isWhole) throw new ProtocolError('envelope: a field is out of range')
   return {
     target,
     ...(sender && { sender }),
     lane: lane === 0 ? 'signal' : 'message',
-    trace,
+    ...(trace !== null && { trace }),
     ...(slot !== null && { slot }),
     payload,
   }
@@ -317,6 +317,11 @@ function asProtocolError(error: unknown): ProtocolError {
 function asAddress(address: Address): Ref<never> {
   // Where nobody resolves (journals, tools) an address stays an address; schemas accept both.
   return address as unknown as Ref<never>
+}
+
+/** W3C Trace Context: version, trace id, span id, flags. */
+function isTraceparent(value: unknown): value is string {
+  return typeof value === 'string' && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(value)
 }
 
 function isList(value: unknown, length: number): value is unknown[] {

@@ -9,8 +9,11 @@ export interface Envelope {
   readonly target: Address
   readonly sender?: Address
   readonly lane: Lane
-  /** The same in every envelope that one cause led to. */
-  readonly trace: number
+  /**
+   * W3C `traceparent`, the same trace id in every envelope that one cause led to. Absent where nothing led
+   * to this one: its receiver begins a trace as soon as one is needed.
+   */
+  readonly trace?: string | undefined
   /** Of an ask: where in the sender's member the reply, or the refusal, belongs. */
   readonly slot?: number
   readonly payload: unknown

@@ -16,11 +16,13 @@ export const limits = {
   blobBytesMin: 512,
 
   mailboxMessagesMax: 1_024,
+  /** Messages that one actor has put aside. */
+  stashMessagesMax: 1_024,
   /** Actors that one actor watches at a time. */
   watchesMax: 16_384,
   /** Of one actor, running at a time. */
   timersMax: 65_536,
-  actorsMax: 1_000_000,
+  actorsMax: 4_000_000,
   /** Pending at a time: of one member, and outcomes that one actor awaits. */
   asksMax: 65_536,
   askTimeoutMsMax: 3_600_000,

@@ -89,6 +89,14 @@ export function optional<T>(item: Schema<T>): Optional<T> {
   }
 }
 
+/** Nothing at all: the configuration of an actor that needs none. */
+export const none: Schema<undefined> = {
+  decode(value, at) {
+    if (value === undefined || value === null) return undefined
+    throw new DecodeError(at, 'nothing', value)
+  },
+}
+
 /** Any plain value: for configuration that its own reader validates. */
 export const plain: Schema<unknown> = { decode: (value) => value }
 

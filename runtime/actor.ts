@@ -1,35 +1,89 @@
 // What an actor author writes: a definition (kind, protocol, start, receive) and nothing else.
 import type { Ref, SendResult } from '../protocol/address.ts'
-import type { Schema } from '../protocol/schema.ts'
+import { none, type Schema } from '../protocol/schema.ts'
 import type { Environment } from './environment.ts'
-import type { RestartLimit, RestartPolicy } from './supervision.ts'
+import type { Backoff, RestartLimit, RestartPolicy, Supervision } from './supervision.ts'
+import type { Topic } from './topics.ts'
+
+/** How an actor answers to what it is told: the part of it that `become` exchanges. */
+export interface Behavior<State, Message> {
+  receive(state: State, message: Message, context: Context<Message>): Next<State, Message>
+  /** Deaths of watched actors. Without it a `Down` is ignored. */
+  down?(state: State, down: Down, context: Context<Message>): Next<State, Message>
+}
 
 /** `Config` crosses the wire when the actor is spawned on another member, so it is plain data. */
-export interface ActorDefinition<Config, State, Message> {
+export interface ActorDefinition<Config, State, Message> extends Behavior<State, Message> {
   readonly kind: string
   readonly protocol: Schema<Message>
   readonly config: Schema<Config>
+  /** Of its children. Default: one-for-one, each child within its own limit. */
+  readonly supervision?: Supervision
+  /** Every life begins here. What it throws reaches whoever spawned the actor, as a `StartError`. */
   start(config: Config, context: Context<Message>): State
-  receive(state: State, message: Message, context: Context<Message>): Next<State>
-  /** Deaths of watched actors. Without it a `Down` is ignored. */
-  down?(state: State, down: Down, context: Context<Message>): Next<State>
-  /** Last words on stop or crash; may not send asks. */
+  /** After `start` of every life but the first: how the former one ended. */
+  restarted?(state: State, ended: StopReason, context: Context<Message>): State
+  /** Last words on stop or crash, before a restart too; may not send asks. */
   stopped?(state: State, reason: StopReason, context: Context<Message>): void
 }
 
-/** Any actor's definition, where its types do not matter. */
-export type AnyDefinition = ActorDefinition<unknown, unknown, unknown>
+/** Any actor's behavior and definition, where their types do not matter. */
+export interface AnyBehavior {
+  receive(state: unknown, message: unknown, context: Context<unknown>): Next<unknown, never>
+  down?(state: unknown, down: Down, context: Context<unknown>): Next<unknown, never>
+}
 
-export type Next<State> =
+export interface AnyDefinition extends AnyBehavior {
+  readonly kind: string
+  readonly protocol: Schema<unknown>
+  readonly config: Schema<unknown>
+  readonly supervision?: Supervision
+  start(config: unknown, context: Context<unknown>): unknown
+  restarted?(state: unknown, ended: StopReason, context: Context<unknown>): unknown
+  stopped?(state: unknown, reason: StopReason, context: Context<unknown>): void
+}
+
+/** The same definition, its types inferred from its parts. Without `config` it takes `undefined`. */
+export function defineActor<State, Message, Config = undefined>(
+  definition: Omit<ActorDefinition<Config, State, Message>, 'config'> & {
+    readonly config?: Schema<Config>
+  },
+): ActorDefinition<Config, State, Message> {
+  const { config = none as unknown as Schema<Config> } = definition
+  return { ...definition, config }
+}
+
+/** What a turn comes to. `Message` is what a behavior that took over understands. */
+export type Next<State, Message = unknown> =
   | { readonly type: 'continue'; readonly state: State }
   | { readonly type: 'stop' }
+  | Becoming<Message>
 
-export function next<State>(state: State): Next<State> {
+/** Its state is of its own kind, known only to itself: see `become`. */
+export interface Becoming<in Message> {
+  readonly type: 'become'
+  readonly state: unknown
+  readonly behavior: {
+    readonly receive: (state: never, message: Message, context: never) => unknown
+  }
+}
+
+export function next<State>(state: State): { readonly type: 'continue'; readonly state: State } {
   return { type: 'continue', state }
 }
 
-export function stop(): Next<never> {
-  return { type: 'stop' }
+const STOP = { type: 'stop' } as const
+
+export function stop(): { readonly type: 'stop' } {
+  return STOP
+}
+
+/** From the next message on, `behavior` answers, with a state of its own. A restart undoes it. */
+export function become<State, Message>(
+  behavior: Behavior<State, Message>,
+  state: State,
+): Becoming<Message> {
+  return { type: 'become', behavior, state }
 }
 
 export type StopReason =
@@ -45,20 +99,42 @@ export interface Down {
   readonly reason: StopReason
 }
 
+/** What a behavior may use during one life of its actor. After that life nothing here has an effect. */
 export interface Context<Message> {
   readonly self: Ref<Message>
   readonly incarnation: number
   readonly environment: Environment
   readonly log: Log
+  /** W3C `traceparent` of the cause of this turn; all that the turn sends carries it. */
+  readonly trace: string
+  readonly children: readonly Ref<never>[]
   spawn<C, S, M>(definition: ActorDefinition<C, S, M>, config: C, options: SpawnOptions): Ref<M>
   ask: Ask
+  /** Hands the message of this turn, or another in its place, on: its asker gets the reply. */
+  forward<M>(ref: Ref<M>, message: M): SendResult
   /** Runs a promise beside the mailbox; its outcome comes back as a message to self. */
   pipe<T>(promise: Promise<T>, toMessage: (outcome: Outcome<T>) => Message): void
-  /** Tells self after `ms`; cancelled with the actor. */
+  /** Tells self after `ms`; the returned function cancels it, and so does the end of this life. */
   after(ms: number, message: Message): () => void
+  /** Tells self every `ms`, the first time after `ms`. */
+  every(ms: number, message: Message): () => void
+  /** Tells self when no other message has come for `ms`, again and again; `undefined` ends it. */
+  receiveTimeout(ms: number | undefined, message?: Message): void
+  /** Puts the message of this turn aside; `full` above `stashMessagesMax`. */
+  stash(): 'accepted' | 'full'
+  /** What was put aside comes next, in its order, before all that waits. */
+  unstash(): void
   watch(ref: Ref<never>): void
-  /** Stops a child, or any actor of this member this one spawned. */
+  /** No `Down` of `ref` comes any more, not even one that waits already. */
+  unwatch(ref: Ref<never>): void
+  /** Stops a child, or any actor below this one. */
   stop(child: Ref<never>): void
+  /** Stops a child when it has handled what waits; from now on it takes no message. */
+  drain(child: Ref<never>): void
+  /** Events of this member come as messages to self, until this life ends or the function is called. */
+  subscribe<Event>(topic: Topic<Event>, toMessage: (event: Event) => Message): () => void
+  /** To every subscriber on this member; says how many took it. */
+  publish<Event>(topic: Topic<Event>, event: Event): number
 }
 
 export type Outcome<T> =
@@ -71,6 +147,10 @@ export interface SpawnOptions {
   readonly restart?: RestartPolicy
   /** More crashes escalate to the parent. Default: 5 within 10 s. */
   readonly restartLimit?: RestartLimit
+  /** Between restarts; the first comes at once. Default: 50 ms, doubled up to 5 s. */
+  readonly backoff?: Backoff
+  /** Its own end may end the parent: see `Supervision.shutDownWith`. Not for permanent ones. */
+  readonly significant?: boolean
   readonly mailboxMessagesMax?: number
 }
 
@@ -102,10 +182,16 @@ export class AskError extends Error {
   readonly failure: AskFailure
   /** Worth trying again, perhaps against the successor. */
   readonly retryable: boolean
-  constructor(failure: AskFailure, detail: string) {
+  /** Trying again at once would make it worse. */
+  readonly overloaded: boolean
+  /** It happened on another member, or on the way there. */
+  readonly remote: boolean
+  constructor(failure: AskFailure, detail: string, { remote = false } = {}) {
     super(`ask ${failure}: ${detail}`)
     this.failure = failure
     this.retryable = failure !== 'cancelled' && failure !== 'refused'
+    this.overloaded = failure === 'overloaded'
+    this.remote = remote
   }
 }
 

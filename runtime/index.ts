@@ -2,6 +2,30 @@
 export { type Address, formatAddress, type Ref, type SendResult } from '../protocol/address.ts'
 export type { Envelope, Lane } from '../protocol/envelope.ts'
 export { type Limits, limits } from '../protocol/limits.ts'
+export {
+  bytes,
+  DecodeError,
+  flag,
+  type Infer,
+  integer,
+  list,
+  literal,
+  none,
+  number,
+  type Optional,
+  optional,
+  plain,
+  record,
+  ref,
+  replyTo,
+  type Schema,
+  struct,
+  tensor,
+  text,
+  u32,
+  union,
+} from '../protocol/schema.ts'
+export type { DType, Tensor } from '../protocol/tensor.ts'
 export * from './actor.ts'
 export { type Deliverable, deliverable } from './delivery/deliverable.ts'
 export {
@@ -51,9 +75,19 @@ export {
   judgeDeath,
   type RestartLimit,
   type RestartPolicy,
+  type Strategy,
+  type Supervision,
   type Verdict,
 } from './supervision.ts'
-export { createSystem, type MemberEntry, type System, type SystemOptions } from './system.ts'
+export {
+  type ActorStatus,
+  createSystem,
+  type MemberEntry,
+  type Metrics,
+  type System,
+  type SystemOptions,
+} from './system.ts'
+export { type Topic, topic } from './topics.ts'
 export { type ComputeMethods, serveCompute } from './worker/compute.ts'
 export { type RunWorkerOptions, runWorker } from './worker/entry.ts'
 export {

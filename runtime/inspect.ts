@@ -31,10 +31,25 @@ export type InspectionEvent =
       readonly cause: string
     }
   | { readonly type: 'peer-refused'; readonly cause: string }
+  /** One turn of a sampled trace. Only for those who asked for `routed` events. */
+  | {
+      readonly type: 'span'
+      /** W3C `traceparent` of this turn, and of what sent the message. */
+      readonly trace: string
+      readonly parent: string
+      readonly path: string
+      readonly kind: string
+      /** Type of the message. */
+      readonly message: string
+      /** Of its begin, in milliseconds since 1970. */
+      readonly wallTime: number
+      readonly durationMs: number
+    }
   | {
       readonly type: 'log'
       readonly level: 'info' | 'warn'
       readonly path: string
+      readonly trace?: string
       readonly message: string
       readonly fields: Readonly<Record<string, unknown>>
     }
@@ -42,8 +57,10 @@ export type InspectionEvent =
 export type Listener = (event: InspectionEvent) => void
 
 export interface Inspector {
-  /** Whether someone wants the `routed` events: there is one per envelope. */
+  /** Whether someone wants the `routed` and `span` events: there is one per envelope. */
   readonly isTracing: boolean
+  /** Of events since the start, by type. */
+  readonly counts: Readonly<Record<InspectionEvent['type'], number>>
   emit(event: InspectionEvent): void
   /** The returned function ends the listening. */
   listen(listener: Listener, isTracing: boolean): () => void
@@ -52,14 +69,33 @@ export interface Inspector {
 export function createInspector(): Inspector {
   /** Listener -> whether it wants `routed` events. */
   const listeners = new Map<Listener, boolean>()
+  const counts = {
+    spawned: 0,
+    routed: 0,
+    crashed: 0,
+    restarted: 0,
+    escalated: 0,
+    stopped: 0,
+    full: 0,
+    'dead-letter': 0,
+    'member-joined': 0,
+    'member-lost': 0,
+    'peer-refused': 0,
+    span: 0,
+    log: 0,
+  }
   let tracing = 0
   return {
+    counts,
     get isTracing() {
       return tracing > 0
     },
     emit(event) {
+      counts[event.type] += 1
+      if (listeners.size === 0) return
+      const isDetail = event.type === 'routed' || event.type === 'span'
       for (const [listener, isTracing] of listeners) {
-        if (isTracing || event.type !== 'routed') tell(listener, event)
+        if (isTracing || !isDetail) tell(listener, event)
       }
     },
     listen(listener, isTracing) {

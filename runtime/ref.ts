@@ -6,15 +6,30 @@ import { assert } from '../protocol/assert.ts'
 import type { Envelope } from '../protocol/envelope.ts'
 import type { Limits } from '../protocol/limits.ts'
 import { AskError, type AskFailure, type AskOptions } from './actor.ts'
+import { createDeadlines, type Expiring } from './deadlines.ts'
 import type { Clock } from './environment.ts'
 
 export type Route = (envelope: Envelope) => SendResult
 
-export function createRef(address: Address, trace: () => number, route: Route): Ref<unknown> {
-  return {
-    address,
-    tell: (payload) => route({ target: address, lane: 'message', trace: trace(), payload }),
+/** Its `tell` goes through the one function that sees every envelope. */
+class RoutedRef implements Ref<unknown> {
+  readonly address: Address
+  private readonly send: Send
+
+  constructor(address: Address, send: Send) {
+    this.address = address
+    this.send = send
   }
+
+  tell(payload: unknown): SendResult {
+    return this.send(this.address, payload)
+  }
+}
+
+export type Send = (target: Address, payload: unknown) => SendResult
+
+export function createRef(address: Address, send: Send): Ref<unknown> {
+  return new RoutedRef(address, send)
 }
 
 /** Replies go to `/~<slot>` of the asking member's life. */
@@ -24,21 +39,59 @@ export function slotOfPath(path: string): number | undefined {
 
 /** The life whose end cancels the asks it has made, or fails those made to it. */
 export interface AskParty {
-  readonly made: Set<Slot>
-  readonly received: Set<Slot>
+  made: Set<Slot> | undefined
+  received: Set<Slot> | undefined
 }
 
-export interface Slot {
+/** Where one reply is awaited. */
+export class Slot implements Expiring {
   readonly id: number
-  readonly target: Address
+  /** Whoever is to answer: another one after a `forward`. */
+  target: Address
   readonly owner: AskParty | undefined
-  receiver: AskParty | undefined
-  readonly stopClock: () => void
-  resolve(value: unknown): void
-  reject(error: AskError): void
+  readonly timeoutMs: number
+  private readonly asks: Asks
+  receiver: AskParty | undefined = undefined
+  resolve!: (value: unknown) => void
+  reject!: (error: AskError) => void
+  expiresAt = 0
+  earlier: Expiring | undefined = undefined
+  later: Expiring | undefined = undefined
+
+  constructor(asks: Asks, id: number, target: Address, ask: AskOptions & { owner?: AskParty }) {
+    this.asks = asks
+    this.id = id
+    this.target = target
+    this.timeoutMs = ask.timeoutMs
+    this.owner = ask.owner
+  }
+
+  expired(): void {
+    this.asks.expired(this)
+  }
+}
+
+/** The address that an asked actor replies to. */
+class ReplyRef implements Ref<unknown> {
+  private readonly asks: Asks
+  private readonly slot: number
+
+  constructor(asks: Asks, slot: number) {
+    this.asks = asks
+    this.slot = slot
+  }
+
+  get address(): Address {
+    return { ...this.asks.self, path: `/~${this.slot}` }
+  }
+
+  tell(value: unknown): SendResult {
+    return this.asks.settle(this.slot, value) ? 'accepted' : 'stopped'
+  }
 }
 
 export interface Asks {
+  readonly self: { readonly member: string; readonly incarnation: number }
   readonly pending: number
   ask(
     target: Address,
@@ -48,8 +101,11 @@ export interface Asks {
   /** False where nobody waits any more. */
   settle(slot: number, value: unknown): boolean
   fail(slot: number, failure: AskFailure, cause: string): boolean
+  expired(slot: Slot): void
   /** A local actor took the ask: its death is the asker's answer. */
   received(slot: number, receiver: AskParty): void
+  /** Another actor answers: from now on its member's death is the asker's answer. */
+  forwarded(slot: number, target: Address): void
   endParty(party: AskParty, cause: string): void
   failMember(member: string, cause: string): void
   cancelAll(cause: string): void
@@ -59,31 +115,36 @@ export interface AskWorld {
   readonly self: { readonly member: string; readonly incarnation: number }
   readonly clock: Clock
   readonly limits: Limits
-  readonly trace: () => number
+  readonly trace: () => string | undefined
   readonly route: Route
   /** The asker waits no longer, and the target is on another member. */
   readonly cancelRemote: (target: Address, slot: number) => void
 }
 
 export function createAsks(world: AskWorld): Asks {
-  const { self, clock, limits, route } = world
+  const { self, limits, route } = world
   const slots = new Map<number, Slot>()
+  const deadlines = createDeadlines(world.clock)
+  const sender: Address = { ...self, path: '/' }
   let lastId = 0
 
   function release(id: number): Slot | undefined {
     const slot = slots.get(id)
     if (!slot) return undefined
     slots.delete(id)
-    slot.stopClock()
-    slot.owner?.made.delete(slot)
-    slot.receiver?.received.delete(slot)
+    deadlines.end(slot.timeoutMs, slot)
+    slot.owner?.made?.delete(slot)
+    slot.receiver?.received?.delete(slot)
     return slot
   }
 
   function fail(id: number, failure: AskFailure, cause: string): boolean {
     const slot = release(id)
-    slot?.reject(new AskError(failure, `${slot.target.member}${slot.target.path}: ${cause}`))
-    return slot !== undefined
+    if (!slot) return false
+    const { member, path } = slot.target
+    const remote = member !== self.member
+    slot.reject(new AskError(failure, `${member}${path}: ${cause}`, { remote }))
+    return true
   }
 
   function giveUp(slot: Slot, failure: AskFailure, cause: string): void {
@@ -91,67 +152,79 @@ export function createAsks(world: AskWorld): Asks {
     if (slot.target.member !== self.member) world.cancelRemote(slot.target, slot.id)
   }
 
-  function settle(id: number, value: unknown): boolean {
-    const slot = release(id)
-    slot?.resolve(value)
-    return slot !== undefined
+  function reserve(target: Address, options: AskOptions & { readonly owner?: AskParty }): Slot {
+    const slot = new Slot(asks, ++lastId, target, options)
+    slots.set(slot.id, slot)
+    deadlines.begin(slot.timeoutMs, slot)
+    const { owner } = options
+    if (owner) {
+      owner.made ??= new Set()
+      owner.made.add(slot)
+    }
+    return slot
   }
 
-  function reserve(target: Address, timeoutMs: number, owner?: AskParty): [Slot, Promise<unknown>] {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    const id = ++lastId
-    const stopClock = clock.after(timeoutMs, () =>
-      giveUp(slot, 'timeout', `no reply within ${timeoutMs} ms`),
-    )
-    const slot: Slot = { id, target, owner, receiver: undefined, stopClock, resolve, reject }
-    slots.set(id, slot)
-    owner?.made.add(slot)
-    return [slot, promise]
+  function send(slot: Slot, message: object): void {
+    const envelope: Envelope = {
+      target: slot.target,
+      sender,
+      lane: 'message',
+      trace: world.trace(),
+      slot: slot.id,
+      payload: { ...message, replyTo: new ReplyRef(asks, slot.id) },
+    }
+    try {
+      const result = route(envelope)
+      if (result !== 'accepted') fail(slot.id, refusals[result], result)
+    } catch (error) {
+      // What cannot travel is the asker's mistake: told where it asks, like any other failure.
+      release(slot.id)?.reject(error as AskError)
+    }
   }
 
-  return {
+  const asks: Asks = {
+    self,
     get pending() {
       return slots.size
     },
-    ask(target, message, { timeoutMs, owner }) {
+    ask(target, message, options) {
+      const { timeoutMs } = options
       assert(timeoutMs > 0 && timeoutMs <= limits.askTimeoutMsMax, 'an ask has a deadline')
       if (slots.size >= limits.asksMax) {
         return Promise.reject(new AskError('overloaded', `${limits.asksMax} asks are pending`))
       }
-      const [slot, promise] = reserve(target, timeoutMs, owner)
-      const address = { ...self, path: `/~${slot.id}` }
-      const replyTo: Ref<unknown> = {
-        address,
-        tell: (value) => (settle(slot.id, value) ? 'accepted' : 'stopped'),
-      }
-      const envelope: Envelope = {
-        target,
-        sender: { ...self, path: '/' },
-        lane: 'message',
-        trace: world.trace(),
-        slot: slot.id,
-        payload: { ...message, replyTo },
-      }
-      try {
-        const result = route(envelope)
-        if (result !== 'accepted') fail(slot.id, refusals[result], result)
-      } catch (error) {
-        // What cannot travel is the asker's mistake: told where it asks, like any other failure.
-        release(slot.id)?.reject(error as AskError)
-      }
-      return promise
+      const slot = reserve(target, options)
+      return new Promise((resolve, reject) => {
+        slot.resolve = resolve
+        slot.reject = reject
+        send(slot, message)
+      })
     },
-    settle,
+    settle(id, value) {
+      const slot = release(id)
+      slot?.resolve(value)
+      return slot !== undefined
+    },
     fail,
+    expired: (slot) => giveUp(slot, 'timeout', `no reply within ${slot.timeoutMs} ms`),
     received(id, receiver) {
       const slot = slots.get(id)
       if (!slot) return
+      slot.receiver?.received?.delete(slot)
       slot.receiver = receiver
+      receiver.received ??= new Set()
       receiver.received.add(slot)
     },
+    forwarded(id, target) {
+      const slot = slots.get(id)
+      if (!slot) return
+      slot.receiver?.received?.delete(slot)
+      slot.receiver = undefined
+      slot.target = target
+    },
     endParty({ made, received }, cause) {
-      for (const slot of [...received]) fail(slot.id, 'died', cause)
-      for (const slot of [...made]) giveUp(slot, 'cancelled', 'the asker ended')
+      for (const slot of [...(received ?? [])]) fail(slot.id, 'died', cause)
+      for (const slot of [...(made ?? [])]) giveUp(slot, 'cancelled', 'the asker ended')
     },
     failMember(member, cause) {
       for (const slot of [...slots.values()]) {
@@ -162,6 +235,7 @@ export function createAsks(world: AskWorld): Asks {
       for (const slot of [...slots.values()]) giveUp(slot, 'cancelled', cause)
     },
   }
+  return asks
 }
 
 const refusals = { full: 'overloaded', stopped: 'died', unreachable: 'unreachable' } as const

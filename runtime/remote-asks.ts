@@ -1,7 +1,7 @@
 // Asks of other members that actors here have received and not yet answered: when the actor dies, their
 // askers are told at once.
 import type { Address } from '../protocol/address.ts'
-import type { Life } from './cell.ts'
+import type { Life } from './lives.ts'
 import { slotOfPath } from './ref.ts'
 import type { SystemSignal } from './signals.ts'
 
@@ -9,7 +9,8 @@ export interface RemoteAsks {
   received(member: string, slot: number, life: Life): void
   /** A reply goes out: the asker needs no other word. */
   answered(target: Address): void
-  cancelled(member: string, slot: number): void
+  /** It is no longer this member's to answer. */
+  forget(member: string, slot: number): void
   endLife(life: Life, cause: string): void
   memberLost(member: string): void
 }
@@ -37,6 +38,8 @@ export function createRemoteAsks(
 
   return {
     received(member, slot, life) {
+      // It may have been with another life of this member, which has forwarded it.
+      forget(member, slot)
       const ask = { member, slot, life }
       const ofMember = byMember.get(member) ?? new Map<number, RemoteAsk>()
       byMember.set(member, ofMember.set(slot, ask))
@@ -47,7 +50,7 @@ export function createRemoteAsks(
       const slot = slotOfPath(path)
       if (slot !== undefined) forget(member, slot)
     },
-    cancelled: forget,
+    forget,
     endLife(life, cause) {
       for (const { member, slot } of [...(byLife.get(life) ?? [])]) {
         forget(member, slot)

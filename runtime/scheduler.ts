@@ -13,6 +13,8 @@ export interface Schedulable {
 
 export interface Scheduler<Cell extends Schedulable> {
   readonly isIdle: boolean
+  /** Turns since the start. */
+  readonly handled: number
   schedule(cell: Cell): void
 }
 
@@ -24,6 +26,7 @@ export function createScheduler<Cell extends Schedulable>(
   const ready = new Ring<Cell>()
   const later = clock.soon?.bind(clock) ?? ((resume: () => void) => void clock.after(0, resume))
   let isPending = false
+  let total = 0
   // Summed since the last time that input and output had their turn: a chain of microtasks may be long.
   let sliceMessages = 0
   let sliceMs = 0
@@ -55,6 +58,7 @@ export function createScheduler<Cell extends Schedulable>(
       }
       const now = clock.now()
       sliceMessages += handled
+      total += handled
       sliceMs += now - at
       at = now
       if (isSliceOver() && ready.length > 0) return later(startSlice)
@@ -67,6 +71,9 @@ export function createScheduler<Cell extends Schedulable>(
   return {
     get isIdle() {
       return !isPending
+    },
+    get handled() {
+      return total
     },
     schedule,
   }

@@ -40,6 +40,8 @@ export const SystemSignal = union({
   },
   /** An asker that waits no longer. */
   cancel: { slot: integer },
+  /** The ask has been handed on: who answers it now. */
+  forwarded: { slot: integer, member: text, path: text },
   /** From control: who is there and who is gone. */
   members: { joined: list(MemberEntry, 4_096), lost: list(Loss, 4_096) },
   /** The sender stops; it will not come back in this life. */

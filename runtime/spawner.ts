@@ -21,6 +21,7 @@ const SpawnMessage = union({
     name: text,
     restart: optional(literal('permanent', 'transient', 'temporary')),
     restartLimit: optional(struct({ restartsMax: integer, windowMs: number })),
+    backoff: optional(struct({ delayMs: number, delayMsMax: number })),
     mailboxMessagesMax: optional(integer),
     replyTo: replyTo<Spawned>(),
   },

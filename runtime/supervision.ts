@@ -10,6 +10,25 @@ export interface RestartLimit {
   readonly windowMs: number
 }
 
+/**
+ * Who else is restarted with a child that died: nobody, every sibling, or those that were started after
+ * it. They stop in reverse order of their start and start again in order; temporary ones do not come back.
+ */
+export type Strategy = 'one-for-one' | 'one-for-all' | 'rest-for-one'
+
+/** How an actor looks after its children. Plain data: it can be printed, compared and sent. */
+export interface Supervision {
+  /** Default one-for-one. */
+  readonly strategy?: Strategy
+  /** Restarts of all children together; each child's own limit holds beside it. Default: none. */
+  readonly restartLimit?: RestartLimit
+  /**
+   * The actor stops when a significant child has ended for good by itself, or when the last one has.
+   * Default none.
+   */
+  readonly shutDownWith?: 'none' | 'any-significant' | 'all-significant'
+}
+
 export type Verdict = 'restart' | 'forget' | 'escalate'
 
 export interface Death {
@@ -19,6 +38,8 @@ export interface Death {
   /** Times of earlier restarts, in milliseconds of the same clock as `now`. */
   readonly restarts: readonly number[]
   readonly now: number
+  /** What all children of the parent share: their limit, and the times of their restarts. */
+  readonly shared?: { readonly limit: RestartLimit; readonly restarts: readonly number[] }
   /** Lives in a row, this one included, that ended before they were ready ... */
   readonly failedStarts?: number
   /** ... of which so many escalate: another would end alike. Absent: only `limit` counts. */
@@ -30,7 +51,37 @@ export function judgeDeath(death: Death): Verdict {
   const { failedStarts = 0, failedStartsMax = Number.POSITIVE_INFINITY } = death
   if (policy === 'temporary' || (policy === 'transient' && !crashed)) return 'forget'
   if (failedStarts >= failedStartsMax) return 'escalate'
-  return restartsWithin(restarts, now, limit) < limit.restartsMax ? 'restart' : 'escalate'
+  if (restartsWithin(restarts, now, limit) >= limit.restartsMax) return 'escalate'
+  const { shared } = death
+  if (!shared) return 'restart'
+  const isOver = restartsWithin(shared.restarts, now, shared.limit) >= shared.limit.restartsMax
+  return isOver ? 'escalate' : 'restart'
+}
+
+/** Those that stop and start again with `dead`, itself included; both lists are in order of start. */
+export function restartedWith<Child>(
+  strategy: Strategy,
+  children: readonly Child[],
+  dead: Child,
+): readonly Child[] {
+  switch (strategy) {
+    case 'one-for-one':
+      return [dead]
+    case 'one-for-all':
+      return children
+    case 'rest-for-one':
+      return children.slice(children.indexOf(dead))
+  }
+}
+
+/** Whether the parent stops, now that a child has ended for good. `left`: those that remain. */
+export function isShutDown(
+  { shutDownWith = 'none' }: Supervision,
+  ended: { readonly significant: boolean },
+  left: Iterable<{ readonly significant: boolean }>,
+): boolean {
+  if (!ended.significant || shutDownWith === 'none') return false
+  return shutDownWith === 'any-significant' || ![...left].some(({ significant }) => significant)
 }
 
 export function restartsWithin(

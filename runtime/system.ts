@@ -4,7 +4,7 @@ import { formatAddress } from '../protocol/address.ts'
 import { assert } from '../protocol/assert.ts'
 import type { Envelope } from '../protocol/envelope.ts'
 import { limits as defaultLimits, type Limits } from '../protocol/limits.ts'
-import { DecodeError, type Resolve } from '../protocol/schema.ts'
+import type { Resolve } from '../protocol/schema.ts'
 import {
   type ActorDefinition,
   type AnyDefinition,
@@ -12,16 +12,21 @@ import {
   type SpawnOptions,
   StartError,
 } from './actor.ts'
-import { type Cell, describeError, type Kernel, runCell, spawnCell, stopCell } from './cell.ts'
+import { runCell, spawnCell } from './cell.ts'
 import { createMembership } from './cluster/membership.ts'
-import { createContext } from './context.ts'
+import { LifeContext } from './context.ts'
 import type { Environment } from './environment.ts'
-import { createInspector, type Listener } from './inspect.ts'
-import { createAsks, createRef, slotOfPath } from './ref.ts'
+import { createInspector, type InspectionEvent, type Listener } from './inspect.ts'
+import { type Cell, describeError, type Kernel, stopCell } from './lives.ts'
+import { createAsks, createRef } from './ref.ts'
 import { createRemoteAsks } from './remote-asks.ts'
+import { createRouting } from './routing.ts'
 import { createScheduler } from './scheduler.ts'
-import { type MemberEntry, SYSTEM_PATH, SystemSignal } from './signals.ts'
+import { type MemberEntry, SYSTEM_PATH, type SystemSignal } from './signals.ts'
 import { SPAWNER_NAME, type Spawned, type SpawnMessage, spawnerOf } from './spawner.ts'
+import type { RestartLimit, RestartPolicy, Supervision } from './supervision.ts'
+import { createTopics, type Topic } from './topics.ts'
+import { createTraces } from './trace.ts'
 import { createWatches } from './watches.ts'
 
 export type { MemberEntry } from './signals.ts'
@@ -53,6 +58,20 @@ export interface ActorStatus {
   readonly mailboxMessages: number
   readonly restarts: number
   readonly lastCrash?: string
+  /** What happens when it ends, and how it looks after its children. */
+  readonly restart: RestartPolicy
+  readonly restartLimit?: RestartLimit
+  readonly supervision?: Supervision
+}
+
+/** Since the start of the system, except where a name says `now`. */
+export interface Metrics {
+  readonly actorsNow: number
+  readonly asksNow: number
+  /** Of actors: one for each message, `Down` and stop. */
+  readonly turns: number
+  /** Inspection events by type: restarts, crashes, dead letters, ... */
+  readonly events: Readonly<Record<InspectionEvent['type'], number>>
 }
 
 export interface System {
@@ -78,11 +97,17 @@ export interface System {
   ask: Ask
   /** Stops an actor of this member and its children; 'stopped' when there is none. */
   stopActor(ref: Ref<never>): SendResult
+  /** The same once it has handled what waits; from now on it takes no message. */
+  drainActor(ref: Ref<never>): SendResult
+  /** Events of this member. The returned function ends the subscription. */
+  subscribe<Event>(topic: Topic<Event>, listener: (event: Event) => void): () => void
+  publish<Event>(topic: Topic<Event>, event: Event): number
   /** Every envelope passes here. */
   route(envelope: Envelope): SendResult
   /** The returned function ends the listening. `routed` asks for every envelope too, which costs. */
   inspect(listener: Listener, options?: { readonly routed?: boolean }): () => void
   actors(): readonly ActorStatus[]
+  metrics(): Metrics
   members(): readonly MemberEntry[]
   /** Accepts peers; resolves to the URL, also when called again. Default: loopback, a free port. */
   listen(options?: ListenAddress): Promise<string>
@@ -110,12 +135,17 @@ export function createSystem(options: SystemOptions): System {
   const kinds = new Map(definitions.map((definition) => [definition.kind, definition]))
   let lives = 0
   let isStopped = false
-  // Traces of different members differ by chance; within one they count.
-  let lastTrace = environment.random.below(2 ** 32) * 2 ** 20
-  let currentTrace: number | undefined
-  const trace = (): number => currentTrace ?? ++lastTrace
+  const traces = createTraces(environment.random)
+  const turn: Kernel['turn'] = { isRunning: false, trace: undefined }
+  /** Outside of any turn an envelope begins its own trace, if one is ever needed. */
+  const trace = (): string | undefined => {
+    if (turn.isRunning) turn.trace ??= traces.begin()
+    return turn.trace
+  }
+  const send = (target: Address, payload: unknown): SendResult =>
+    routing.route({ target, lane: 'message', trace: trace(), payload })
 
-  const resolve: Resolve = (address) => createRef(address, trace, route) as Ref<never>
+  const resolve: Resolve = (address) => createRef(address, send) as Ref<never>
   const membership = createMembership({
     self,
     token,
@@ -123,7 +153,7 @@ export function createSystem(options: SystemOptions): System {
     limits,
     inspector,
     resolve,
-    received: receiveRemote,
+    received: (envelope, from) => routing.receive(envelope, from),
     memberLost(lost, cause) {
       asks.failMember(lost, cause)
       watches.memberLost(lost, cause)
@@ -135,13 +165,14 @@ export function createSystem(options: SystemOptions): System {
     clock: environment.clock,
     limits,
     trace,
-    route,
+    route: (envelope) => routing.route(envelope),
     cancelRemote: (target, slot) => signal(target.member, { type: 'cancel', slot }),
   })
   const watches = createWatches({
     member,
     watchesMax: limits.watchesMax,
-    find: (path, life) => livingAt({ member, path, ...(life && { incarnation: life }) })?.life,
+    find: (path, life) =>
+      routing.livingAt({ member, path, ...(life && { incarnation: life }) })?.life,
     signal,
   })
   const remoteAsks = createRemoteAsks(signal)
@@ -154,152 +185,40 @@ export function createSystem(options: SystemOptions): System {
     watches,
     // Higher than in any former life of the member, so that no two lives of a path share a number.
     nextIncarnation: () => incarnation * 2 ** 32 + lives++,
-    createContext: (cell, life, number) => createContext(contextWorld, cell, life, number),
+    createLife: (cell) => new LifeContext(kernel, cell),
+    refTo: (path) => resolve({ member, path }),
+    stopAt: (path) => void stopAt(path),
+    drainAt: (path) => void drainAt(path),
+    forward: (letter, target, payload) => routing.forward(letter, target, payload),
+    trace: () => trace() ?? traces.begin(),
     schedule: (cell) => scheduler.schedule(cell),
     refuseRemoteAsks: (life, cause) => remoteAsks.endLife(life, cause),
     deadLetter: ({ target }, cause) => inspector.emit({ type: 'dead-letter', target, cause }),
-    withTrace(next, run) {
-      currentTrace = next
-      try {
-        return run()
-      } finally {
-        currentTrace = undefined
-      }
-    },
+    topics: createTopics(),
+    turn,
+    traces,
     escalated: (cause) => options.onEscalated?.(cause),
   }
-  const contextWorld = {
+  const routing = createRouting({
+    self,
     kernel,
-    trace,
-    refTo: (path: string) => resolve({ member, path }),
-    stopAt,
-  }
+    remoteAsks,
+    resolve,
+    inspector,
+    send: (envelope) => membership.send(envelope),
+    signal,
+    membershipSignal(received, from) {
+      if (received.type === 'members') membership.members(received, from)
+      else if (received.type === 'leave') membership.left(from)
+    },
+  })
   const scheduler = createScheduler<Cell>(environment.clock, (cell, lettersMax) =>
     runCell(kernel, cell, lettersMax),
   )
 
-  function route(envelope: Envelope): SendResult {
-    if (inspector.isTracing) inspector.emit({ type: 'routed', envelope })
-    const { target } = envelope
-    if (target.member === member) return deliver(envelope)
-    remoteAsks.answered(target)
-    const result = membership.send(envelope)
-    if (result === 'full') inspector.emit({ type: 'full', target })
-    if (result !== 'accepted') refuseReply(envelope, result)
-    return result
-  }
-
-  // The asker must not wait for a reply that could not be sent.
-  function refuseReply({ target }: Envelope, result: SendResult): void {
-    const slot = slotOfPath(target.path)
-    if (slot === undefined) return
-    const cause = `its reply was refused: ${result}`
-    signal(target.member, { type: 'refused', slot, failure: 'overloaded', cause })
-  }
-
-  function deliver(envelope: Envelope): SendResult {
-    const { target, slot } = envelope
-    const replySlot = slotOfPath(target.path)
-    if (replySlot !== undefined) return deliverReply(envelope, replySlot)
-    const cell = livingAt(target)
-    if (!cell?.life) {
-      inspector.emit({ type: 'dead-letter', target, cause: 'no such actor' })
-      return 'stopped'
-    }
-    if (!cell.mailbox.push(envelope)) {
-      inspector.emit({ type: 'full', target })
-      return 'full'
-    }
-    if (slot !== undefined) {
-      if (envelope.sender?.member === member) asks.received(slot, cell.life)
-      else if (envelope.sender) remoteAsks.received(envelope.sender.member, slot, cell.life)
-    }
-    scheduler.schedule(cell)
-    return 'accepted'
-  }
-
-  function deliverReply({ target, payload }: Envelope, slot: number): SendResult {
-    const isOurs = target.incarnation === incarnation && asks.settle(slot, payload)
-    if (!isOurs)
-      inspector.emit({ type: 'dead-letter', target, cause: 'nobody waits for this reply' })
-    return isOurs ? 'accepted' : 'stopped'
-  }
-
-  function livingAt(address: Address): Cell | undefined {
-    const cell = cells.get(address.path)
-    if (!cell?.life) return undefined
-    const { incarnation: named } = address
-    return named === undefined || named === cell.life.incarnation ? cell : undefined
-  }
-
-  function receiveRemote(envelope: Envelope, from: string): void {
-    const { target } = envelope
-    if (target.member !== member) {
-      return kernel.deadLetter(envelope, `this is ${member}, not ${target.member}`)
-    }
-    // Whoever the envelope says it is from: the link knows.
-    const sender = { ...envelope.sender, member: from, path: envelope.sender?.path ?? SYSTEM_PATH }
-    if (target.path === SYSTEM_PATH) return receiveSignal(envelope.payload, from)
-    try {
-      const result = route({ ...envelope, sender, payload: decodePayload(envelope) })
-      if (result !== 'accepted') refuse(envelope, from, refusals[result], result)
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      kernel.deadLetter(envelope, error.message)
-      refuse(envelope, from, 'refused', error.message)
-    }
-  }
-
-  function decodePayload({ target, payload }: Envelope): unknown {
-    const cell = livingAt(target)
-    return cell ? cell.definition.protocol.decode(payload, '', resolve) : payload
-  }
-
-  function refuse(
-    { slot }: Envelope,
-    from: string,
-    failure: 'died' | 'overloaded' | 'refused',
-    cause: string,
-  ): void {
-    if (slot !== undefined) signal(from, { type: 'refused', slot, failure, cause })
-  }
-
-  function receiveSignal(payload: unknown, from: string): void {
-    let received: SystemSignal
-    try {
-      received = SystemSignal.decode(payload, 'signal', resolve)
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      const target = { member, path: SYSTEM_PATH }
-      return inspector.emit({ type: 'dead-letter', target, cause: error.message })
-    }
-    switch (received.type) {
-      case 'watch':
-        return watches.watchFrom(from, received)
-      case 'watched':
-        return watches.watched(received.id, received.incarnation)
-      case 'unwatch':
-        return watches.unwatchFrom(from, received.id)
-      case 'down': {
-        const { type, cause = '' } = received.reason
-        const isBare = type === 'stopped' || type === 'never-existed'
-        const reason = isBare ? { type } : { type, cause }
-        return watches.down(received.id, received.incarnation, reason)
-      }
-      case 'refused':
-        return void asks.fail(received.slot, received.failure, received.cause)
-      case 'cancel':
-        return remoteAsks.cancelled(from, received.slot)
-      case 'members':
-        return membership.members(received, from)
-      case 'leave':
-        return membership.left(from)
-    }
-  }
-
   function signal(to: string, payload: SystemSignal): boolean {
     const target = { member: to, path: SYSTEM_PATH }
-    return membership.send({ target, lane: 'signal', trace: 0, payload }) === 'accepted'
+    return membership.send({ target, lane: 'signal', payload }) === 'accepted'
   }
 
   function stopAt(path: string): SendResult {
@@ -313,6 +232,21 @@ export function createSystem(options: SystemOptions): System {
       scheduler.schedule(cell)
     }
     return 'accepted'
+  }
+
+  function drainAt(path: string): SendResult {
+    const cell = cells.get(path)
+    if (!cell?.life) return stopAt(path)
+    if (!cell.isDraining) {
+      cell.isDraining = true
+      cell.life.insist({ notice: 'stop' })
+    }
+    return 'accepted'
+  }
+
+  function here({ address }: Ref<never>): string {
+    assert(address.member === member, `${formatAddress(address)} is not on ${member}`)
+    return address.path
   }
 
   function spawnRoot(definition: AnyDefinition, config: unknown, spawn: SpawnOptions): Ref<never> {
@@ -372,13 +306,23 @@ export function createSystem(options: SystemOptions): System {
     spawnKind,
     ref: <M>(address: Address) => resolve(address) as Ref<M>,
     ask,
-    stopActor(ref) {
-      assert(ref.address.member === member, `${formatAddress(ref.address)} is not on ${member}`)
-      return stopAt(ref.address.path)
-    },
-    route,
+    stopActor: (ref) => stopAt(here(ref)),
+    drainActor: (ref) => drainAt(here(ref)),
+    subscribe: (topic, listener) =>
+      kernel.topics.subscribe(topic, (event) => {
+        listener(event)
+        return true
+      }),
+    publish: (topic, event) => kernel.topics.publish(topic, event),
+    route: routing.route,
     inspect: (listener, { routed = false } = {}) => inspector.listen(listener, routed),
     actors: () => [...cells.values()].map(statusOf),
+    metrics: () => ({
+      actorsNow: cells.size,
+      asksNow: asks.pending,
+      turns: scheduler.handled,
+      events: { ...inspector.counts },
+    }),
     members: () => membership.entries,
     listen: ({ hostname = '127.0.0.1', port = 0 } = {}) => membership.listen({ hostname, port }),
     join: (controlUrl) => membership.join(controlUrl),
@@ -406,15 +350,19 @@ export function createSystem(options: SystemOptions): System {
   }
 }
 
-const refusals = { full: 'overloaded', stopped: 'died', unreachable: 'died' } as const
-
-function statusOf({ path, definition, life, mailbox, restartCount, lastCrash }: Cell): ActorStatus {
+function statusOf(cell: Cell): ActorStatus {
+  const { path, definition, life, mailbox, options, past } = cell
+  const { restart = 'transient', restartLimit } = options
+  const { supervision } = definition
   return {
     path,
     kind: definition.kind,
     incarnation: life?.incarnation ?? 0,
     mailboxMessages: mailbox.messages,
-    restarts: restartCount,
-    ...(lastCrash !== undefined && { lastCrash }),
+    restarts: past?.restartCount ?? 0,
+    restart,
+    ...(past?.lastCrash !== undefined && { lastCrash: past.lastCrash }),
+    ...(restartLimit && { restartLimit }),
+    ...(supervision && { supervision }),
   }
 }

@@ -8,20 +8,25 @@ import type { SystemSignal } from './signals.ts'
 
 /** A life that watches: it is told of Downs until it ends. */
 export interface Watcher {
-  readonly watching: Set<number>
-  tellDown(down: Down): void
+  /** Whom it watches, also those whose Down waits in its mailbox. */
+  watching: Map<number, Address> | undefined
+  tellDown(down: Down, watch: number): void
 }
 
 /** A life that is watched. */
 export interface Watched {
   readonly incarnation: number
-  readonly watchers: Set<Watch>
+  watchers: Set<Watch> | undefined
 }
 
-type Watch = { readonly end: (incarnation: number, reason: StopReason) => void }
+export interface Watch {
+  readonly end: (incarnation: number, reason: StopReason) => void
+}
 
 export interface Watches {
   watch(watcher: Watcher, ref: Ref<never>): void
+  /** Every watch of this watcher on `ref`. */
+  unwatch(watcher: Watcher, ref: Ref<never>): void
   /** The watcher's life is over: it is told no more. */
   endWatcher(watcher: Watcher): void
   /** The watched life is over. */
@@ -64,12 +69,8 @@ export function createWatches(world: WatchWorld): Watches {
     const watch = outgoing.get(id)
     if (!watch) return
     outgoing.delete(id)
-    watch.watcher.watching.delete(id)
-    watch.watcher.tellDown({
-      ref: watch.ref,
-      incarnation: incarnation || watch.incarnation,
-      reason,
-    })
+    const { ref } = watch
+    watch.watcher.tellDown({ ref, incarnation: incarnation || watch.incarnation, reason }, id)
   }
 
   function watchLocal(id: number, address: Address): () => void {
@@ -79,8 +80,7 @@ export function createWatches(world: WatchWorld): Watches {
       return () => {}
     }
     const watch: Watch = { end: (incarnation, reason) => settle(id, incarnation, reason) }
-    target.watchers.add(watch)
-    return () => target.watchers.delete(watch)
+    return addTo(target, watch)
   }
 
   function watchRemote(id: number, { member, path, incarnation }: Address): () => void {
@@ -96,6 +96,12 @@ export function createWatches(world: WatchWorld): Watches {
     queueMicrotask(() => settle(id, incarnation, reason))
   }
 
+  function callOff(watcher: Watcher, id: number): void {
+    watcher.watching?.delete(id)
+    outgoing.get(id)?.unwatch()
+    outgoing.delete(id)
+  }
+
   function forgetIncoming(member: string, id: number): void {
     incoming.get(member)?.get(id)?.()
     incoming.get(member)?.delete(id)
@@ -104,25 +110,30 @@ export function createWatches(world: WatchWorld): Watches {
   return {
     watch(watcher, ref) {
       const { watchesMax } = world
-      assert(watcher.watching.size < watchesMax, `an actor watches at most ${watchesMax} others`)
+      watcher.watching ??= new Map()
+      const { watching } = watcher
+      assert(watching.size < watchesMax, `an actor watches at most ${watchesMax} others`)
       const id = ++lastId
       const { address } = ref
       const { member } = address
-      watcher.watching.add(id)
+      watching.set(id, address)
       const watch = { watcher, ref, member, incarnation: address.incarnation ?? 0 }
       const unwatch = member === world.member ? watchLocal(id, address) : watchRemote(id, address)
       outgoing.set(id, { ...watch, unwatch })
     },
-    endWatcher(watcher) {
-      for (const id of watcher.watching) {
-        outgoing.get(id)?.unwatch()
-        outgoing.delete(id)
+    unwatch(watcher, { address: { member, path } }) {
+      for (const [id, address] of watcher.watching ?? []) {
+        if (address.member === member && address.path === path) callOff(watcher, id)
       }
-      watcher.watching.clear()
     },
-    endWatched({ incarnation, watchers }, reason) {
+    endWatcher(watcher) {
+      for (const id of watcher.watching?.keys() ?? []) callOff(watcher, id)
+    },
+    endWatched(watched, reason) {
+      const { incarnation, watchers } = watched
+      if (!watchers) return
       const told = [...watchers]
-      watchers.clear()
+      watched.watchers = undefined
       for (const watch of told) watch.end(incarnation, reason)
     },
     watchFrom(member, { id, path, incarnation }) {
@@ -138,12 +149,8 @@ export function createWatches(world: WatchWorld): Watches {
           world.signal(member, { type: 'down', id, incarnation: ended, reason })
         },
       }
-      target.watchers.add(watch)
       const ofMember = incoming.get(member) ?? new Map<number, () => void>()
-      incoming.set(
-        member,
-        ofMember.set(id, () => target.watchers.delete(watch)),
-      )
+      incoming.set(member, ofMember.set(id, addTo(target, watch)))
       world.signal(member, { type: 'watched', id, incarnation: target.incarnation })
     },
     unwatchFrom: forgetIncoming,
@@ -160,4 +167,11 @@ export function createWatches(world: WatchWorld): Watches {
       incoming.delete(member)
     },
   }
+}
+
+/** The returned function takes the watch back. */
+function addTo(target: Watched, watch: Watch): () => void {
+  target.watchers ??= new Set()
+  target.watchers.add(watch)
+  return () => target.watchers?.delete(watch)
 }

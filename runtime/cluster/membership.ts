@@ -121,7 +121,7 @@ export function createMembership(world: MembershipWorld): Membership {
 
   function signalTo(member: string, payload: SystemSignal): void {
     const target = { member, path: SYSTEM_PATH }
-    peers.get(member)?.link.enqueue({ target, lane: 'signal', trace: 0, payload })
+    peers.get(member)?.link.enqueue({ target, lane: 'signal', payload })
   }
 
   function introduction(link: Link | undefined, session: number): Introduction {

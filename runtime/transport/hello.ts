@@ -38,7 +38,7 @@ export type Welcome = Extract<Greeting, { type: 'welcome' }>
 const NOBODY = { member: '-', path: '/' } as const
 
 export function encodeGreeting(payload: Greeting): Uint8Array {
-  return encodePacket([{ target: NOBODY, lane: 'signal', trace: 0, payload }])
+  return encodePacket([{ target: NOBODY, lane: 'signal', payload }])
 }
 
 /** Throws `ProtocolError`. */

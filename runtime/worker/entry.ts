@@ -2,7 +2,7 @@
 // ready. It never outlives its parent, and a crash that its actors' policies do not cover ends it.
 import process from 'node:process'
 import { type ActorDefinition, type AnyDefinition, next } from '../actor.ts'
-import { describeError } from '../cell.ts'
+import { describeError } from '../lives.ts'
 import type { Environment } from '../environment.ts'
 import { realEnvironment } from '../environment-real.ts'
 import { createSystem, type System } from '../system.ts'

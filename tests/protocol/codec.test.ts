@@ -44,6 +44,9 @@ const plainValue = fc.letrec((tie) => ({
   ),
 })).value
 
+/** The example of W3C Trace Context. */
+const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00'
+
 const envelope = fc.record(
   {
     target: fc.constantFrom(
@@ -52,11 +55,11 @@ const envelope = fc.record(
     ),
     sender: fc.constant({ member: 'b', path: '/' }),
     lane: fc.constantFrom('signal' as const, 'message' as const),
-    trace: fc.maxSafeNat(),
+    trace: fc.constant(TRACE),
     slot: fc.nat(),
     payload: plainValue,
   },
-  { requiredKeys: ['target', 'lane', 'trace', 'payload'] },
+  { requiredKeys: ['target', 'lane', 'payload'] },
 ) as fc.Arbitrary<Envelope>
 
 describe('the format', () => {
@@ -67,7 +70,7 @@ describe('the format', () => {
           target: { member: 'shard-0', path: '/shard' },
           sender: { member: 't', path: '/', incarnation: 2 },
           lane: 'message',
-          trace: 9,
+          trace: TRACE,
           slot: 3,
           payload: { type: 'pull', have: -1 },
         },
@@ -87,14 +90,14 @@ describe('the format', () => {
       '00', // target: address 0
       '01', // sender: address 1
       '01', // lane: 0 signal, 1 message
-      '09', // trace
+      `d937${text(TRACE)}`, // W3C traceparent; nil where there is none
       '03', // slot
       '82', // payload: a map of two
       `a4${text('type')}a4${text('pull')}`,
       `a4${text('have')}ff`, // -1
     ].join('')
     // version, header length (little-endian), header; no blobs, so no padding
-    expect(hexOf(packet)).toBe(`01${'2f000000'}${header}`)
+    expect(hexOf(packet)).toBe(`01${'67000000'}${header}`)
   })
 
   test('bytes of 512 lie beside the header, aligned, after zeros', () => {
@@ -172,7 +175,7 @@ describe('round trips', () => {
 
   test('an address that many envelopes name is written once', () => {
     const target = { member: 'a-rather-long-member-name', path: '/and/its/path' }
-    const one = { target, lane: 'message', trace: 1, payload: null } as const
+    const one = { target, lane: 'message', payload: null } as const
     const growth = encodePacket([one, one]).byteLength - encodePacket([one]).byteLength
     expect(growth).toBeLessThan(10)
   })
@@ -201,7 +204,7 @@ describe('hostile bytes', () => {
     const blob = new Uint8Array(520).fill(1)
     const target = { member: 'a', path: '/b' }
     const packet = encodePacket([
-      { target, lane: 'message', trace: 1, payload: { blob, list: [1, 'two', { three: 3 }] } },
+      { target, lane: 'message', payload: { blob, list: [1, 'two', { three: 3 }] } },
     ])
     for (let at = 0; at < packet.byteLength; at++) {
       for (const value of [0x00, 0x7f, 0x81, 0xc1, 0xdd, 0xdf, 0xff]) {

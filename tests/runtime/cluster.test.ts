@@ -207,9 +207,7 @@ describe('members', () => {
       opened() {
         const payload = { type: 'note', value: 6 }
         const target = { member: 'control', path: '/peer' }
-        connection.send(
-          encodePacket([{ target, lane: 'message', trace: 1, payload }], { sequence: 1 }),
-        )
+        connection.send(encodePacket([{ target, lane: 'message', payload }], { sequence: 1 }))
         connection.send(encodeGreeting({ type: 'refused', cause: 'x' }))
       },
       received() {},
