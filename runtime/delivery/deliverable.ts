@@ -1,7 +1,7 @@
 // The receiving side: an actor whose messages may also come as deliveries, each handled at most once in
 // a life of the actor and confirmed after its turn.
 import { formatAddress } from '../../protocol/address.ts'
-import { type ActorDefinition, type Context, type Next, next } from '../actor.ts'
+import { type ActorDefinition, type Behavior, type Context, type Next, next } from '../actor.ts'
 import { type Delivery, deliveryOf, isDelivery, Misunderstood } from './envelope.ts'
 import { createInbox, type Inbox, type InboxLimits, inboxLimits } from './inbox.ts'
 
@@ -9,13 +9,11 @@ import { createInbox, type Inbox, type InboxLimits, inboxLimits } from './inbox.
 export interface Deliverable<State, Message> {
   state: State
   /** What answers now: the definition, or what it became. */
-  behavior: Answering<State, Message>
+  behavior: Behavior<State, Message>
   readonly inbox: Inbox
   readonly windowMax: number
   readonly turns: Turns<Message>
 }
-
-type Answering<State, Message> = Pick<ActorDefinition<never, State, Message>, 'receive' | 'down'>
 
 /** Which delivery is being handled, and which ones were put aside meanwhile. */
 interface Turns<Message> {
@@ -59,6 +57,11 @@ export function deliverable<Config, State, Message>(
         turns,
       }
     },
+    restarted(self, ended) {
+      const { restarted } = definition
+      if (restarted) self.state = restarted.call(definition, self.state, ended, self.turns.context)
+      return self
+    },
     receive(self, message) {
       if (!isDelivery<Message>(message)) {
         return follow(self, self.behavior.receive(self.state, message, self.turns.context))
@@ -77,7 +80,9 @@ export function deliverable<Config, State, Message>(
       const result = self.behavior.down?.(self.state, down, self.turns.context)
       return result ? follow(self, result) : next(self)
     },
-    stopped: (self, reason) => definition.stopped?.(self.state, reason, self.turns.context),
+    stopped(self, reason) {
+      definition.stopped?.(self.state, reason, self.turns.context)
+    },
   }
 }
 
@@ -178,13 +183,13 @@ function handle<State, Message>(
 
 function follow<State, Message>(
   self: Deliverable<State, Message>,
-  result: Next<State>,
+  result: Next<State, Message>,
 ): Next<Deliverable<State, Message>> {
   // A turn without a result has not returned: nothing of it may be confirmed.
   if (!isResult(result))
     throw new TypeError('receive must return next(state), become(...) or stop()')
   if (result.type === 'stop') return result
-  if ('behavior' in result) self.behavior = result.behavior as unknown as Answering<State, Message>
+  if (result.type === 'become') self.behavior = result.behavior as Behavior<State, Message>
   self.state = result.state as State
   return next(self)
 }

@@ -6,8 +6,11 @@ import { type Random, randomFor } from '../../../protocol/random.ts'
 import { type Infer, text, u32, union } from '../../../protocol/schema.ts'
 import {
   type ActorDefinition,
+  type Behavior,
+  become,
   createDeliveries,
   createSystem,
+  defineActor,
   type Deliveries,
   type Delivery,
   DeliveryError,
@@ -195,7 +198,10 @@ describe('on one member', () => {
     const answers: unknown[] = []
     const producer = {
       address: { member: 'a', path: '/forger' },
-      tell: (answer: unknown) => (answers.push(answer), 'accepted' as const),
+      tell(answer: unknown) {
+        answers.push(answer)
+        return 'accepted' as const
+      },
     }
     const probe = (life: number): void =>
       void ref.tell({ type: 'deliver-probe', producer, life, settled: 0, sent: 0 })
@@ -237,6 +243,89 @@ describe('on one member', () => {
       const own = new Set(handled.filter((value) => Math.floor(value / 1_000) === index))
       expect(own).toEqual(new Set(countTo(40).map((value) => 1_000 * index + value)))
     })
+  })
+})
+
+const GateMessage = union({ note: { value: u32 }, open: {} })
+type GateMessage = Infer<typeof GateMessage>
+
+/** Puts notes aside until it is opened, and then becomes what handles them. */
+function gateOf(handled: number[]) {
+  const opened: Behavior<number[], GateMessage> = {
+    receive(values, message) {
+      if (message.type === 'note') values.push(message.value)
+      return next(values)
+    },
+  }
+  return deliverable(
+    defineActor({
+      kind: 'gate',
+      protocol: GateMessage,
+      start: () => null,
+      receive(state, message: GateMessage, { stash, unstash }) {
+        if (message.type === 'note') {
+          stash()
+          return next(state)
+        }
+        unstash()
+        return become(opened, handled)
+      },
+    }),
+  )
+}
+
+describe('a deliverable actor', () => {
+  test('that stashes a delivery confirms it once it is handled, and handles it once', async () => {
+    const world = createWorld()
+    const system = startMember(world, 'a')
+    const handled: number[] = []
+    const ref = system.spawn(gateOf(handled), undefined, { name: 'gate' })
+    const deliveries = createDeliveries<GateMessage>(system, ref)
+    for (const value of countTo(3)) deliveries.send({ type: 'note', value })
+    await world.clock.advance(5_000)
+    expect([handled, deliveries.pending]).toEqual([[], 3])
+    ref.tell({ type: 'open' })
+    for (const value of [4, 5]) deliveries.send({ type: 'note', value })
+    await world.clock.advance(5_000)
+    expect([handled, deliveries.pending]).toEqual([countTo(5), 0])
+  })
+
+  test('that dies with deliveries in its stash gets them again', async () => {
+    const world = createWorld()
+    const system = startMember(world, 'a')
+    const handled: number[] = []
+    const ref = system.spawn(gateOf(handled), undefined, { name: 'gate' })
+    const deliveries = createDeliveries<GateMessage>(system, ref)
+    for (const value of countTo(3)) deliveries.send({ type: 'note', value })
+    await world.clock.advance(500)
+    system.stopActor(ref)
+    await world.clock.advance(500)
+    const again = system.spawn(gateOf(handled), undefined, { name: 'gate' })
+    await world.clock.advance(2_000)
+    again.tell({ type: 'open' })
+    await world.clock.advance(2_000)
+    expect([handled, deliveries.pending]).toEqual([countTo(3), 0])
+  })
+
+  test('hears how its former life ended', async () => {
+    const world = createWorld()
+    const system = startMember(world, 'a')
+    const ends: string[] = []
+    const ref = system.spawn(
+      deliverable({
+        ...notes,
+        restarted(state, { type }) {
+          ends.push(type)
+          return state
+        },
+      }),
+      { lives: [] },
+      { name: 'notes', ...lasting },
+    )
+    await world.clock.advance(1)
+    ref.tell({ type: 'crash', cause: 'as told' })
+    await world.clock.advance(100)
+    expect(ends).toEqual(['crashed'])
   })
 })
 
