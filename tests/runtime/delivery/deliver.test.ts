@@ -131,6 +131,20 @@ describe('on one member', () => {
     expect(deliveries.pending).toBe(0)
   })
 
+  test('the death of a receiver is heard of at once, not at the next probe', async () => {
+    const world = createWorld()
+    const system = startMember(world, 'a')
+    const { notebook, ref } = startNotes(system)
+    let failures = 0
+    notebook.fails = (value) => (value === 3 && failures++ < 1 ? 'before' : undefined)
+    const backoff = { delayMs: 60_000, delayMsMax: 60_000 }
+    const deliveries = createDeliveries(system, ref, { backoff })
+    for (const value of countTo(5)) deliveries.send(note(value))
+    await world.clock.advance(10)
+    expect(notebook.lives.at(-1)).toContain(5)
+    expect(deliveries.pending).toBe(0)
+  })
+
   test('a slow receiver gets nothing twice: what is asked for again is the state, not the message', async () => {
     const world = createWorld()
     const system = startMember(world, 'a', { mailboxMessagesMax: 8 })
