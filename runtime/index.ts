@@ -27,6 +27,37 @@ export {
 } from '../protocol/schema.ts'
 export type { DType, Tensor } from '../protocol/tensor.ts'
 export * from './actor.ts'
+export type { BacklogCounts } from './delivery/backlog.ts'
+export { type Deliverable, deliverable } from './delivery/deliverable.ts'
+export {
+  createDeliveries,
+  type DeliverOptions,
+  type Deliveries,
+  type DeliveriesOptions,
+  DeliveryError,
+  type DeliveryFailure,
+  deliver,
+  type Producer,
+} from './delivery/deliveries.ts'
+export type { Delivery, DeliveryAnswer } from './delivery/envelope.ts'
+export { type InboxLimits, inboxLimits } from './delivery/inbox.ts'
+export { type OutboxLimits, outboxLimits } from './delivery/outbox.ts'
+export {
+  type QueueWorkerConfig,
+  type QueueWorkerMessage,
+  type QueueWorkerOptions,
+  queueWorker,
+  type WorkContext,
+} from './delivery/queue-worker.ts'
+export {
+  type GivenUp,
+  type Work,
+  type WorkerRef,
+  type WorkQueueConfig,
+  type WorkQueueMessage,
+  type WorkQueueRef,
+  workQueue,
+} from './delivery/work-queue.ts'
 export {
   type Clock,
   type ComputeThread,
@@ -38,6 +69,7 @@ export {
 } from './environment.ts'
 export { type RealEnvironmentOptions, realEnvironment } from './environment-real.ts'
 export type { InspectionEvent, Listener } from './inspect.ts'
+export { type Journal, openJournal } from './journal.ts'
 export {
   type Backoff,
   backoffMs,

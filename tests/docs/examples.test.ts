@@ -57,6 +57,19 @@ describe('examples', () => {
   )
 
   test(
+    'bank-transfer: the books balance, whoever dies',
+    async () => {
+      const child = start('bank-transfer.ts')
+      const text = await new Response(child.stdout).text()
+      expect(text).toContain('killed by SIGKILL')
+      expect(text).toContain('20000 in all')
+      expect(text).toEndWith('the books balance\n')
+      expect(await child.exited).toBe(0)
+    },
+    RUN_MS,
+  )
+
+  test(
     'chat: two processes talk, and one is told when the other is killed',
     async () => {
       const ada = start('chat.ts', 'Ada')
