@@ -52,11 +52,11 @@ const faultPatterns: readonly [DeviceFaultKind, RegExp][] = [
 /** What every device would answer alike: the graph or its inputs are wrong. */
 const modelPatterns: readonly RegExp[] = [
   /Protobuf parsing failed|failed to load model|Load model from|INVALID_PROTOBUF|INVALID_GRAPH/i,
-  /This is an invalid model|is not a registered function\/op|Unsupported model IR version/i,
+  /\binvalid model\.|is not a registered function\/op|Unsupported model IR version/i,
   /Type Error:|ShapeInferenceError|Failed to find kernel|NOT_IMPLEMENTED/i,
   /Got invalid dimensions|Invalid rank for input|Unexpected input data type/i,
   /is missing in 'feeds'|Invalid input name|Missing Input|it has no output named/i,
-  /dimension mismatch|cannot broadcast|Incompatible dimensions|indices element out of data bounds/i,
+  /dimension mismatch|Attempting to broadcast|Incompatible dimensions|indices element out of data bounds/i,
   /assigned to the default CPU EP/i,
 ]
 

@@ -24,6 +24,14 @@ export {
 } from './supervision.ts'
 export { createSystem, type MemberEntry, type System, type SystemOptions } from './system.ts'
 export { type ComputeMethods, serveCompute } from './worker/compute.ts'
+export {
+  type DeviceDecision,
+  type DeviceOptions,
+  type DevicePolicy,
+  type DeviceReason,
+  decideDevice,
+  NoDeviceError,
+} from './worker/devices.ts'
 export { type RunWorkerOptions, runWorker } from './worker/entry.ts'
 export {
   type ActorStart,

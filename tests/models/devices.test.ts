@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { InferenceSession } from 'onnxruntime-node'
+import { graphBuilder } from '../../models/builder.ts'
 import {
   DeviceError,
   type DeviceFaultKind,
@@ -18,8 +19,10 @@ import {
   parseDevices,
   providerNames,
 } from '../../models/devices.ts'
+import type { Node } from '../../models/graph.ts'
 import { encodeOnnx } from '../../models/onnx-file.ts'
-import { productGraph, providers } from '../../models/session.ts'
+import { openSession, productGraph, providers } from '../../models/session.ts'
+import { tensorOf } from '../../protocol/tensor.ts'
 
 describe('device names', () => {
   test('of numbered providers carry a number, 0 where none is given', () => {
@@ -151,6 +154,42 @@ describe('errors of a session', () => {
       failureOf('cuda:0', 'net', new SessionError('a bfloat16 tensor cannot be fed')),
     ).toBeInstanceOf(SessionError)
   })
+})
+
+// Texts that only the CPU could give us here; another provider's own checks may say it otherwise.
+test('what ONNX Runtime says of a wrong graph or of wrong feeds is not blamed on a GPU', async () => {
+  const graph = productGraph()
+  const [node] = graph.nodes
+  const zeros = (...shape: number[]) => tensorOf(new Float32Array(shape[0]! * shape[1]!), shape)
+  const open = (changes: Partial<Node>) =>
+    openSession({ ...graph, nodes: [{ ...node!, ...changes }] }, { threads: 1 })
+  const session = await open({})
+  const b = graphBuilder('sum and rows')
+  const x = b.input('x', ['N', 'M'])
+  const sum = b.node('Add', [x, b.input('y', ['N', 'K'])], { name: 'sum' })
+  const product = b.node('MatMul', [x, b.input('w', ['P', 'Q'])], { name: 'product' })
+  const loose = await openSession(b.build([sum, product]), { threads: 1 })
+  const wrong = [
+    () => openSession(Uint8Array.of(1, 2, 3), { threads: 1 }),
+    () => open({ op: 'NoSuchOperator' }),
+    () => open({ inputs: ['x', 'nowhere'] }),
+    () => open({ inputs: ['x'] }),
+    () => openSession({ ...graph, nodes: [] }, { threads: 1 }),
+    () => session.run({ x: zeros(1, 2) }),
+    () => session.run({ x: zeros(1, 3), w: zeros(2, 2) }),
+    () => session.run({ x: zeros(1, 2), w: { ...zeros(2, 2), shape: [4] } }),
+    () => loose.run({ x: zeros(2, 2), y: zeros(2, 3), w: zeros(2, 2) }),
+    () => loose.run({ x: zeros(2, 2), y: zeros(2, 2), w: zeros(3, 2) }),
+  ]
+  for (const failing of wrong) {
+    const error = await failing().then(
+      () => undefined,
+      (reason: unknown) => reason,
+    )
+    expect(error).toBeInstanceOf(SessionError)
+    const { message } = error as SessionError
+    expect([message, judgeFault('cuda:0', message)]).toEqual([message, undefined])
+  }
 })
 
 describe('what is missing is said with what to do', () => {
