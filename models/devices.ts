@@ -91,7 +91,7 @@ export function absenceHere(provider: Provider, platform: string): Absence | und
 }
 
 const INSTALL =
-  'bun pm trust onnxruntime-node (it downloads the provider; needs an NVIDIA driver, CUDA 12 and cuDNN 9)'
+  'bun pm trust onnxruntime-node (it downloads the provider; needs an NVIDIA driver, CUDA 12, cuDNN 9)'
 
 /** What a failed probe said, by what it says; the first row that matches explains. */
 const absences: readonly [pattern: RegExp, explain: (found: RegExpExecArray) => Absence][] = [
@@ -146,6 +146,7 @@ const absences: readonly [pattern: RegExp, explain: (found: RegExpExecArray) => 
 function ownerOf(library: string): string {
   if (/cudnn/.test(library)) return 'cuDNN 9'
   if (/nvinfer|nvonnxparser/.test(library)) return 'TensorRT 10'
+  if (/vulkan/.test(library)) return 'the Vulkan loader, and a Vulkan driver of the GPU'
   if (/cuda|cublas|cufft|curand|nvrtc/.test(library)) return 'CUDA 12'
   return 'a package of your system'
 }

@@ -10,7 +10,7 @@ import {
 } from '../protocol/tensor.ts'
 import { graphBuilder } from './builder.ts'
 import { DeviceError, failureOf, SessionError } from './device-faults.ts'
-import { formatDevice, parseDevice } from './devices.ts'
+import { formatDevice, parseDevice, providerTable } from './devices.ts'
 import type { Graph } from './graph.ts'
 import { encodeOnnx } from './onnx-file.ts'
 
@@ -56,10 +56,11 @@ export async function openSession(
   const parsed = parseDevice(wanted)
   const device = formatDevice(parsed)
   const { provider, index } = parsed
+  const { isNumbered } = providerTable[provider]
   const create = (isWhole: boolean): Promise<InferenceSession> =>
     InferenceSession.create(bytes, {
       // Alone: of a list, the binding drops what is not there and goes on with the rest.
-      executionProviders: [{ name: provider, deviceId: index }],
+      executionProviders: [isNumbered ? { name: provider, deviceId: index } : provider],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',

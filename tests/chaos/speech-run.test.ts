@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import {
   launch,
   type Report,
+  type RunEvent,
   RunInUseError,
   RunStoppedError,
   type SpeechOptions,
@@ -56,6 +57,28 @@ test('a trainer and a shard killed by SIGKILL: the run ends, nothing lost, both 
     ['shard', 'killed by SIGKILL'],
     ['trainer', 'killed by SIGKILL'],
   ])
+  for (const { recoveredMs } of report.restarts) expect(recoveredMs).toBeLessThan(10_000)
+}, 60_000)
+
+test('a trainer loses its device, its successor hangs past its deadline: the run ends as if nothing had been', async () => {
+  // One trainer in hard-sync: every number is that of an undisturbed run.
+  const calm = { policy: 'hard-sync', workers: 1, stepSeconds: 3 } as const
+  const undisturbed = await runToEnd(options(calm))
+  const given = options({ ...calm, chaos: 'fault:trainer@40%,hang:trainer-0@70%' })
+  const deaths: RunEvent[] = []
+  await using run = await launch({ task: speech(given) })
+  for await (const event of run.events()) if (event.type === 'death') deaths.push(event)
+  const report = await run.done
+  expectWhole(report)
+  expect(report.updates.applied).toBe(undisturbed.updates.applied)
+  expect(report.errorRate).toEqual(undisturbed.errorRate)
+  const onCpu = { actor: 'trainer-0', device: 'cpu', isDeviceFault: true }
+  expect(deaths).toMatchObject([
+    { ...onCpu, cause: expect.stringContaining('DeviceError: cpu is lost: ') },
+    { ...onCpu, cause: expect.stringMatching(/DeadlineError: .* no step within 3000 ms$/) },
+  ])
+  const successors = deaths.map(({ type: _, ...death }) => ({ ...death, nextDevice: 'cpu' }))
+  expect(report.restarts).toMatchObject(successors)
   for (const { recoveredMs } of report.restarts) expect(recoveredMs).toBeLessThan(10_000)
 }, 60_000)
 

@@ -214,6 +214,11 @@ describe('what is missing is said with what to do', () => {
       'libnvinfer.so.10 is missing',
       /TensorRT 10/,
     ],
+    [
+      'Warning: Couldn’t load libvulkan.so.1: libvulkan.so.1: cannot open shared object file\nFailed to get a WebGPU adapter: No supported adapters',
+      'libvulkan.so.1 is missing',
+      /Vulkan loader/,
+    ],
     ['Failed to get a WebGPU adapter: No supported adapters', 'no GPU adapter was found', /Vulkan/],
     [
       'CUDA failure 100: no CUDA-capable device is detected',
