@@ -100,8 +100,9 @@ function probe(device: string, { environment, probeModule }: ListDevicesOptions)
     },
   })
   const cancel = clock.after(PROBE_MS_MAX, () => {
-    child.kill('SIGKILL')
+    // First: who killed it is no news of the driver.
     resolve({ ok: false, absence: hung })
+    child.kill('SIGKILL')
   })
   return promise
 }
