@@ -18,8 +18,8 @@ async function probe(device: string): Promise<ProbeResult> {
     w: tensorOf(Float32Array.of(1, 2, 3, 4), [2, 2]),
   })
   const values = product ? [...alignedFloat32(product.bytes)] : []
-  if (values[0] !== 7 || values[1] !== 10) {
-    return { ok: false, error: `it multiplies wrongly: (1 2) by (1 2; 3 4) is ${values.join(' ')}` }
+  if (values[0] !== 37 || values[1] !== 54) {
+    return { ok: false, error: `it multiplies wrongly: ${values.join(' ')} instead of 37 54` }
   }
   const cores = device === 'cpu' ? `${availableParallelism()} cores, ` : ''
   return { ok: true, details: `${cores}answered in ${Math.ceil(clock.now() - begun)} ms` }

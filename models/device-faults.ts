@@ -29,11 +29,13 @@ const verbs: { readonly [F in DeviceFaultKind]: string } = {
 }
 
 /**
- * Texts of ONNX Runtime's providers, as their sources and issues have them: it gives no codes. Untried on
- * real devices but for those of `provider`.
+ * Texts of ONNX Runtime's providers, as their issues have them: it gives no codes. Those of CUDA, DirectML
+ * and CoreML are untried here; WebGPU was tried on a software adapter.
  */
 const faultPatterns: readonly [DeviceFaultKind, RegExp][] = [
   ['memory', /out of memory|ran out of memory|Failed to allocate memory|E_OUTOFMEMORY|8007000E/i],
+  // Of WebGPU when a buffer could not be made; the reason goes to standard error.
+  ['memory', /\[Invalid Buffer\b.* is invalid due to a previous error/],
   ['memory', /CUDA (?:failure|error) 2\b|C(?:UDNN|UBLAS)_STATUS_ALLOC_FAILED/i],
   ['lost', /device (?:is |was |has been )?(?:lost|removed|hung|reset|suspended)/i],
   ['lost', /DEVICE_(?:LOST|REMOVED|HUNG|RESET)|DRIVER_INTERNAL_ERROR|887A00(?:05|06|07|20)/i],

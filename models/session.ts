@@ -36,8 +36,8 @@ export interface SessionOptions {
   readonly device?: string
   /**
    * On another device than the CPU: 'refused' (default) opens only what runs there as a whole. 'allowed'
-   * lets nodes that the device has no kernel for, such as those that compute shapes, run on the CPU; a
-   * device that cannot even multiply matrices is refused all the same.
+   * lets nodes that the device has no kernel for (shapes; LogSoftmax on WebGPU) run on the CPU; a device
+   * that cannot even multiply matrices is refused all the same.
    */
   readonly cpuNodes?: 'refused' | 'allowed'
 }
@@ -99,13 +99,12 @@ export async function openSession(
   }
 }
 
-/** product = x · w: the least that a device for training must be able to do. */
+/** product = x · w · w, by both operators: the least that a device for training must be able to do. */
 export function productGraph(): Graph {
   const b = graphBuilder('a product of matrices')
-  const product = b.node('MatMul', [b.input('x', ['N', 2]), b.input('w', [2, 2])], {
-    name: 'product',
-  })
-  return b.build([product])
+  const w = b.input('w', [2, 2])
+  const once = b.node('MatMul', [b.input('x', ['N', 2]), w], { name: 'once' })
+  return b.build([b.node('Gemm', [once, w], { name: 'product' })])
 }
 
 /** Providers of this installation, with whether they come with the package. */
