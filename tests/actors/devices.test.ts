@@ -10,6 +10,9 @@ import {
   listDevices,
   PROBE_MARK,
 } from '../../actors/devices.ts'
+import { speechNetwork } from '../../actors/speech/network.ts'
+import { initialise } from '../../models/parameters.ts'
+import { randomFor } from '../../protocol/random.ts'
 import { realEnvironment } from '../../runtime/environment-real.ts'
 import type { Exit, ProcessOptions } from '../../runtime/environment.ts'
 import { virtualClock } from '../../runtime/simulation/virtual-clock.ts'
@@ -116,6 +119,42 @@ test('on this machine the CPU works, tried in a process of its own', async () =>
   expect(states[0]).toMatchObject({ device: 'cpu', isAvailable: true })
   console.log(deviceTable(states))
 }, 120_000)
+
+const others = (await listDevices({ environment: realEnvironment({ seed: 1 }) })).filter(
+  ({ device, isAvailable }) => isAvailable && device !== 'cpu',
+)
+
+test.skipIf(others.length === 0)(
+  'gradients on every device of this machine are those of the CPU',
+  async () => {
+    const shape = { inputs: 20, hidden: [16, 16], outputs: 9 }
+    const rows = 50
+    const gradientOn = async (device: string) => {
+      const random = randomFor('features')
+      const { clock } = realEnvironment({ seed: 1 })
+      const network = speechNetwork(shape, { threads: 1, clock, device })
+      const gradient = new Float32Array(network.layout.count)
+      await network.crossEntropy({
+        parameters: initialise(network.layout, randomFor('parameters')),
+        gradient,
+        features: Float32Array.from({ length: rows * shape.inputs }, () => random.normal()),
+        targets: Int32Array.from({ length: rows }, () => random.below(shape.outputs)),
+      })
+      return gradient
+    }
+    const onCpu = await gradientOn('cpu')
+    const scale = Math.max(...onCpu.map(Math.abs))
+    for (const { device } of others) {
+      const there = await gradientOn(device)
+      const worst = Math.max(...there.map((value, i) => Math.abs(value - onCpu[i]!))) / scale
+      console.log(
+        `${device}: largest difference ${worst.toExponential(1)} of the largest derivative`,
+      )
+      expect(worst).toBeLessThan(1e-4)
+    }
+  },
+  120_000,
+)
 
 test('the table has 80 columns', () => {
   const states: DeviceState[] = [

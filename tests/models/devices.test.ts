@@ -103,6 +103,11 @@ const faults: [device: string, fault: DeviceFaultKind | undefined, message: stri
   ['webgpu', 'provider', 'Failed to get a WebGPU adapter: No supported adapters'],
   [
     'webgpu',
+    'memory',
+    'WebGPU validation failed. [Invalid Buffer (unlabeled)] is invalid due to a previous error.',
+  ],
+  [
+    'webgpu',
     'lost',
     'WebGPU device lost (1): A valid external Instance reference no longer exists.',
   ],
@@ -159,10 +164,10 @@ describe('errors of a session', () => {
 // Texts that only the CPU could give us here; another provider's own checks may say it otherwise.
 test('what ONNX Runtime says of a wrong graph or of wrong feeds is not blamed on a GPU', async () => {
   const graph = productGraph()
-  const [node] = graph.nodes
+  const [node, second] = graph.nodes
   const zeros = (...shape: number[]) => tensorOf(new Float32Array(shape[0]! * shape[1]!), shape)
   const open = (changes: Partial<Node>) =>
-    openSession({ ...graph, nodes: [{ ...node!, ...changes }] }, { threads: 1 })
+    openSession({ ...graph, nodes: [{ ...node!, ...changes }, second!] }, { threads: 1 })
   const session = await open({})
   const b = graphBuilder('sum and rows')
   const x = b.input('x', ['N', 'M'])
