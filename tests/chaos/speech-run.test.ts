@@ -65,7 +65,7 @@ test('a trainer and a shard killed by SIGKILL: the run ends, nothing lost, both 
 
 test('a trainer loses its device, its successor hangs past its deadline: the run ends as if nothing had been', async () => {
   // One trainer in hard-sync: every number is that of an undisturbed run.
-  const calm = { policy: 'hard-sync', workers: 1, stepSeconds: 3 } as const
+  const calm = { policy: 'hard-sync', workers: 1, stepSeconds: 5 } as const
   const undisturbed = await runToEnd(options(calm))
   const given = options({ ...calm, chaos: 'fault:trainer@40%,hang:trainer-0@70%' })
   const deaths: RunEvent[] = []
@@ -78,7 +78,7 @@ test('a trainer loses its device, its successor hangs past its deadline: the run
   const onCpu = { actor: 'trainer-0', device: 'cpu', isDeviceFault: true }
   expect(deaths).toMatchObject([
     { ...onCpu, cause: expect.stringContaining('DeviceError: cpu is lost: ') },
-    { ...onCpu, cause: expect.stringMatching(/DeadlineError: .* no step within 3000 ms$/) },
+    { ...onCpu, cause: expect.stringMatching(/DeadlineError: .* no step within 5000 ms$/) },
   ])
   const successors = deaths.map(({ type: _, ...death }) => ({ ...death, nextDevice: 'cpu' }))
   expect(report.restarts).toMatchObject(successors)

@@ -55,7 +55,7 @@ describe('what was asked for goes to standard output, with status 0', () => {
     [['demo', '--help'], '--seed'],
     [['devices', '--help'], '--json'],
     [['devices'], /^device +available +details\ncpu +yes +\d+ cores/],
-    [['devices', '--json'], /^\[\n  \{\n    "device": "cpu",\n    "isAvailable": true/],
+    [['devices', '--json'], /^\[\s+\{\s+"device": "cpu",\s+"isAvailable": true/],
   ]
   test.each(asked)('%j', async (args, text) => {
     const { status, out, error } = await outcome(args)
