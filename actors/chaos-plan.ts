@@ -1,8 +1,15 @@
-// Faults named by progress, `kill:trainer@30%,stop:shard-1@60%`: parsed once, due when progress passes.
+// Faults named by progress, `kill:trainer@30%,stop:shard-1@60%,fault:trainer@80%`: parsed once, due when progress passes.
+
+/**
+ * kill: SIGKILL; stop: SIGSTOP, a process that hangs without dying; fault: the compute thread of a trainer
+ * loses its device; hang: it hangs, so that the deadline of its step must end it.
+ */
+export type ChaosFaultName = ProcessFault | TrainerFault
+export type ProcessFault = 'kill' | 'stop'
+export type TrainerFault = 'fault' | 'hang'
 
 export interface ChaosFault {
-  /** SIGKILL, or SIGSTOP: a process that hangs without dying. */
-  readonly fault: 'kill' | 'stop'
+  readonly fault: ChaosFaultName
   /** A role, 'trainer', or one process of it, 'trainer-1'. */
   readonly target: string
   /** Part of the planned training, from 0 to less than 1. */
@@ -19,16 +26,19 @@ export function parseChaos(text: string): readonly ChaosFault[] {
   return parts.filter((part) => part !== '').map(parseFault)
 }
 
+const processFault = /^(kill|stop):((?:trainer|shard|lattices)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
+const trainerFault = /^(fault|hang):(trainer(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
+
 function parseFault(part: string): ChaosFault {
-  const match = /^(kill|stop):((?:trainer|shard|lattices)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/.exec(part)
-  const [, fault, target = '', percent] = match ?? []
+  const [, fault, target = '', percent] = processFault.exec(part) ?? trainerFault.exec(part) ?? []
   const at = Number(percent) / 100
-  if ((fault !== 'kill' && fault !== 'stop') || !(at < 1)) {
+  if (fault === undefined || !(at < 1)) {
     const form =
-      'kill or stop, then :trainer, :shard, :lattices or one like :shard-1, then @0% to @99%'
+      'kill or stop, then :trainer, :shard, :lattices or one like :shard-1 (fault or hang: ' +
+      'only :trainer), then @0% to @99%'
     throw new ChaosPlanError(`chaos: '${part}' is not understood; give ${form}`)
   }
-  return { fault, target, at }
+  return { fault: fault as ChaosFaultName, target, at }
 }
 
 /** Faults whose time came between two observations of progress. */

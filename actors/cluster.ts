@@ -5,16 +5,17 @@ import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
 import type { PhaseStart, ShardMessage, ShardStatus } from '../protocol/training.ts'
 import type { Ref } from '../runtime/actor.ts'
 import { type Clock, DiskFullError } from '../runtime/environment.ts'
+import type { DeviceOptions } from '../runtime/worker/devices.ts'
 import type { System } from '../runtime/system.ts'
 import type { Pool, PoolEvent, PoolWorker } from '../runtime/worker/pool.ts'
 import { type AppliedSet, appliedByAll } from './applied-set.ts'
-import type { ChaosFault } from './chaos-plan.ts'
+import type { ChaosFault, ChaosFaultName } from './chaos-plan.ts'
 import type { RunEvent } from './events.ts'
 import { exampleSource, type FinishedStep } from './example-source.ts'
 import { patience, patiently } from './parameter-client.ts'
 import { parameterShard } from './parameter-shard.ts'
 import type { Restart } from './report.ts'
-import type { TrainerConfig } from './sequence-trainer.ts'
+import type { TrainerConfig, TrainerMessage } from './sequence-trainer.ts'
 import { FormerOwnerError } from './shard-store.ts'
 
 export interface ClusterOptions {
@@ -28,6 +29,8 @@ export interface ClusterOptions {
   readonly latticeWorkers: number
   /** Everything of a trainer's configuration but who it is and whom it talks to. */
   readonly trainer: Pick<TrainerConfig, 'codec' | 'task' | 'lanes' | 'stepMsMax'>
+  /** What trainers compute on: one device each, and their task on it. Absent: `trainer.task`. */
+  readonly devices?: DeviceOptions & { readonly taskOn: (device: string) => unknown }
   /** Deaths of earlier lives of the run. */
   readonly restarts: readonly Restart[]
   readonly emit: (event: RunEvent) => void
@@ -72,9 +75,11 @@ export function startCluster(options: ClusterOptions): Cluster {
   const { system, pool, clock, emit } = options
   const restarts: Restart[] = [...options.restarts]
   /** Actor -> when its death was seen: until its successor has done something useful. */
-  const deaths = new Map<string, { cause: string; at: number }>()
+  const deaths = new Map<string, Omit<Restart, 'actor' | 'recoveredMs'> & { at: number }>()
   const workers = new Map<string, PoolWorker>()
   const deathsInARow = new Map<string, number>()
+  /** Faults for trainers that were not there to hear of them. */
+  const struckWhenReady = new Map<string, ChaosFaultName>()
   let isStopping = false
 
   // Its state is not kept elsewhere: a crash ends the run, which can be resumed.
@@ -100,10 +105,15 @@ export function startCluster(options: ClusterOptions): Cluster {
 
   function startWorker(
     name: string,
-    actor: (incarnation: number) => { kind: string; name: string; config: unknown },
+    actor: (
+      incarnation: number,
+      device: string | undefined,
+    ) => { kind: string; name: string; config: unknown },
+    devices?: DeviceOptions,
   ): void {
     const onEvent = (event: PoolEvent) => observe(name, event)
-    workers.set(name, pool.start({ name, actors: (incarnation) => [actor(incarnation)], onEvent }))
+    const actors = (...life: Parameters<typeof actor>) => [actor(...life)]
+    workers.set(name, pool.start({ name, actors, onEvent, ...(devices && { devices }) }))
   }
 
   function startTrainer(index: number): void {
@@ -111,28 +121,35 @@ export function startCluster(options: ClusterOptions): Cluster {
     if (workers.has(name)) return
     const lattices =
       options.latticeWorkers > 0 ? startLatticeWorker(index % options.latticeWorkers) : undefined
-    startWorker(name, (incarnation) => ({
+    const { devices } = options
+    const trainerOn = (incarnation: number, device: string | undefined) => ({
       kind: options.trainerKind,
       name: 'trainer',
       config: {
         ...options.trainer,
+        ...(devices && device !== undefined && { task: devices.taskOn(device) }),
         name,
         incarnation,
         source: source.address,
         shards: options.ranges.map((range, shard) => ({ ref: shards[shard]?.address, ...range })),
         ...(lattices && { lattices }),
       },
-    }))
+    })
+    startWorker(name, trainerOn, devices)
   }
 
   function observe(name: string, event: PoolEvent): void {
     if (isStopping) return
     switch (event.type) {
       case 'exited':
-        died(name, event.cause)
+        died(name, event)
         if (name.startsWith('trainer')) forgetTrainer(name, event.incarnation)
         return
+      case 'restarting':
+        restarting(name, event)
+        return
       case 'ready':
+        strikeAgain(name)
         if (!name.startsWith('trainer')) recovered(name)
         return
       case 'gave-up':
@@ -140,18 +157,26 @@ export function startCluster(options: ClusterOptions): Cluster {
     }
   }
 
-  function died(actor: string, cause: string): void {
+  function died(actor: string, { cause, device, isDeviceFault }: Exited): void {
     // Dead again before it was back.
     const before = deaths.get(actor)
-    if (before) restarts.push({ actor, cause: before.cause, recoveredMs: null })
-    deaths.set(actor, { cause, at: clock.now() })
-    emit({ type: 'death', actor, cause })
+    if (before) restarts.push(restartOf(actor, before, null))
+    const death = { cause, ...(device !== undefined && { device, isDeviceFault }) }
+    deaths.set(actor, { ...death, at: clock.now() })
+    emit({ type: 'death', actor, ...death })
     const inARow = (deathsInARow.get(actor) ?? 0) + 1
     deathsInARow.set(actor, inARow)
     if (isHopeless(cause)) options.onGaveUp(`${actor}: ${cause}`)
     if (inARow > DEATHS_IN_A_ROW_MAX) {
       options.onGaveUp(`${actor}: ${cause} (${inARow} times in a row without a finished step)`)
     }
+  }
+
+  function restarting(actor: string, { device, deviceReason: reason }: Restarting): void {
+    const death = deaths.get(actor)
+    if (!death || device === undefined || reason === undefined) return
+    deaths.set(actor, { ...death, nextDevice: device })
+    if (device !== death.device) emit({ type: 'device', actor, device, reason })
   }
 
   // Its steps go to whoever asks next, and what it may still push is refused: the successor, or
@@ -171,7 +196,7 @@ export function startCluster(options: ClusterOptions): Cluster {
     if (!death) return
     deaths.delete(actor)
     const recoveredMs = clock.now() - death.at
-    restarts.push({ actor, cause: death.cause, recoveredMs })
+    restarts.push(restartOf(actor, death, recoveredMs))
     emit({ type: 'recovered', actor, recoveredMs })
   }
 
@@ -190,7 +215,7 @@ export function startCluster(options: ClusterOptions): Cluster {
 
   return {
     restarts() {
-      const pending = [...deaths].map(([actor, { cause }]) => ({ actor, cause, recoveredMs: null }))
+      const pending = [...deaths].map(([actor, death]) => restartOf(actor, death, null))
       return [...restarts, ...pending]
     },
     async begin({ start, kind, trainers, lanes, parameters, configuration }) {
@@ -251,7 +276,7 @@ export function startCluster(options: ClusterOptions): Cluster {
       )
       // The last one: the first trainer did the warm start, so its successor is the harder case.
       const name = names.at(-1)
-      if (name) workers.get(name)?.kill(fault === 'kill' ? 'SIGKILL' : 'SIGSTOP')
+      if (name) strikeWorker(name, fault)
       else emit({ type: 'note', message: `chaos: ${fault}:${target} met no such process` })
     },
     async stop() {
@@ -259,6 +284,22 @@ export function startCluster(options: ClusterOptions): Cluster {
       const all = [...workers].sort(([a], [b]) => rank(a) - rank(b)).map(([, worker]) => worker)
       await Promise.all(all.map((worker) => worker.stop()))
     },
+  }
+
+  function strikeAgain(name: string): void {
+    const fault = struckWhenReady.get(name)
+    struckWhenReady.delete(name)
+    if (fault) strikeWorker(name, fault)
+  }
+
+  function strikeWorker(name: string, fault: ChaosFaultName): void {
+    if (fault === 'kill' || fault === 'stop') {
+      workers.get(name)?.kill(fault === 'kill' ? 'SIGKILL' : 'SIGSTOP')
+      return
+    }
+    const trainer = system.ref<TrainerMessage>({ member: name, path: '/trainer' })
+    const isHeard = trainer.tell({ type: 'fail', how: fault }) === 'accepted'
+    if (!isHeard) struckWhenReady.set(name, fault)
   }
 
   function startLatticeWorker(index: number): { member: string; path: string } {
@@ -276,6 +317,17 @@ export function startCluster(options: ClusterOptions): Cluster {
     }
     return { member: name, path: '/lattices' }
   }
+}
+
+type Exited = Extract<PoolEvent, { type: 'exited' }>
+type Restarting = Extract<PoolEvent, { type: 'restarting' }>
+
+function restartOf(
+  actor: string,
+  { at: _, ...death }: Omit<Restart, 'actor' | 'recoveredMs'> & { at: number },
+  recoveredMs: number | null,
+): Restart {
+  return { actor, ...death, recoveredMs }
 }
 
 // The cause carries the name of the error class across processes: a successor would meet the same.

@@ -5,10 +5,15 @@ export class DeadlineError extends Error {
   override readonly name = 'DeadlineError'
 }
 
-/** Rejects with `DeadlineError` after `ms`; what was waited for goes on unheard. */
-export async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T> {
+/** Rejects with `DeadlineError` after `ms`, saying `what`; what was waited for goes on unheard. */
+export async function within<T>(
+  clock: Clock,
+  ms: number,
+  promise: Promise<T>,
+  what = 'nothing came',
+): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
-  const cancel = clock.after(ms, () => reject(new DeadlineError(`nothing came within ${ms} ms`)))
+  const cancel = clock.after(ms, () => reject(new DeadlineError(`${what} within ${ms} ms`)))
   try {
     return await Promise.race([promise, late])
   } finally {

@@ -1,5 +1,6 @@
 // What a run tells the outside: progress, deaths, recoveries, results. The command line, the HTTP
 // control plane and scripts read this one stream.
+import type { DeviceReason } from '../runtime/index.ts'
 import type { Report, ReportedErrorRate } from './report.ts'
 
 export type PhaseName =
@@ -28,7 +29,21 @@ export type RunEvent =
       readonly remainingSeconds?: number
     }
   | { readonly type: 'phase-ended'; readonly phase: PhaseName; readonly seconds: number }
-  | { readonly type: 'death'; readonly actor: string; readonly cause: string }
+  | {
+      readonly type: 'death'
+      readonly actor: string
+      readonly cause: string
+      /** What its process owned, where it owned a device. */
+      readonly device?: string
+      readonly isDeviceFault?: boolean
+    }
+  /** Its next life owns another device. */
+  | {
+      readonly type: 'device'
+      readonly actor: string
+      readonly device: string
+      readonly reason: DeviceReason
+    }
   | { readonly type: 'recovered'; readonly actor: string; readonly recoveredMs: number }
   | {
       readonly type: 'evaluated'

@@ -1,5 +1,11 @@
 // The public surface of `troupe`: launch a run from a script, and the actors it is made of.
 
+export {
+  type DeviceState,
+  DeviceUnavailableError,
+  type ListDevicesOptions,
+  listDevices,
+} from './devices.ts'
 export type { PhaseName, RunEvent } from './events.ts'
 export { type LaunchOptions, launch, type Run, speech } from './launch.ts'
 export { parameterShard } from './parameter-shard.ts'

@@ -1,6 +1,7 @@
 // The script API: `launch({ task: speech({ ... }) })` starts a run with its processes and hands back
 // its events and its report.
 import { type Environment, realEnvironment } from '../runtime/index.ts'
+import { checkDevices } from './devices.ts'
 import type { RunEvent } from './events.ts'
 import type { Report } from './report.ts'
 import { completeOptions, type SpeechOptions } from './speech/options.ts'
@@ -48,6 +49,7 @@ export async function launch(launchOptions: LaunchOptions): Promise<Run> {
   const had = said.resume === true && said.out !== undefined ? resumedOptions(disk, said.out) : {}
   const options = completeOptions({ ...had, ...said })
   const environment = given ?? realEnvironment({ seed: options.seed })
+  await checkDevices(options.device, { environment })
   const readers = new Set<EventQueue>()
   const run = startSpeechRun({
     environment,

@@ -1,8 +1,8 @@
-// The command line: `troupe demo`, `troupe train speech`, `troupe decode`.
+// The command line: `troupe demo`, `troupe train speech`, `troupe decode`, `troupe devices`.
 
 import { reportFailure } from './cli/failure.ts'
 import { UsageError } from './cli/options.ts'
-import { decodeCommand, demoCommand, trainSpeechCommand } from './cli/run.ts'
+import { decodeCommand, demoCommand, devicesCommand, trainSpeechCommand } from './cli/run.ts'
 
 /** Of package.json; a test holds them equal. */
 const VERSION = '0.1.0'
@@ -12,6 +12,7 @@ const USAGE = `troupe: asynchronous training of neural networks by actors that m
   troupe demo             train on digits it speaks itself, with kills on the way
   troupe train speech     train a digit recogniser on your recordings
   troupe decode           transcribe with a trained model
+  troupe devices          list what can compute here, and why the rest cannot
 
 Each explains its options with --help; troupe --version prints the version.`
 
@@ -30,6 +31,8 @@ async function main(args: readonly string[]): Promise<number> {
     }
     case 'decode':
       return await decodeCommand(rest)
+    case 'devices':
+      return await devicesCommand(rest)
     case '--version':
       console.log(VERSION)
       return 0
@@ -39,7 +42,9 @@ async function main(args: readonly string[]): Promise<number> {
       console.log(USAGE)
       return 0
     default:
-      throw new UsageError(`no command '${command}': give demo, train speech or decode (or --help)`)
+      throw new UsageError(
+        `no command '${command}': give demo, train speech, decode or devices (--help)`,
+      )
   }
 }
 

@@ -74,6 +74,11 @@ export interface Comparison {
 export interface Restart {
   readonly actor: string
   readonly cause: string
+  /** What its process owned, where it owned a device, and what the successor owns. */
+  readonly device?: string
+  readonly nextDevice?: string
+  /** The device failed: it was lost, had no memory left, or a step did not end. */
+  readonly isDeviceFault?: boolean
   /**
    * From the death seen to the successor at work: a trainer's first step taken by every shard, a shard
    * that answers. Null where the run ended before it was needed.

@@ -106,11 +106,17 @@ interface Trainer {
   readonly lanes: readonly Lane[]
 }
 
-const TrainerMessage = union({ status: {} })
-type TrainerMessage =
-  | Infer<typeof TrainerMessage>
+export const TrainerMessage = union({
+  status: {},
+  /** For chaos: the compute thread loses its device, or hangs. */
+  fail: { how: literal('fault', 'hang') },
+})
+export type TrainerMessage = Infer<typeof TrainerMessage>
+type Message =
+  | TrainerMessage
   | { readonly type: 'opened'; readonly outcome: Outcome<unknown> }
   | { readonly type: 'phase-opened'; readonly outcome: Outcome<unknown> }
+  | { readonly type: 'failed'; readonly outcome: Outcome<unknown> }
   | { readonly type: 'stepped'; readonly lane: number; readonly outcome: Outcome<void> }
 
 /** A trainer that was declared dead, and came back: it must end, its successor is at work. */
@@ -118,10 +124,10 @@ export class FencedError extends Error {
   override readonly name = 'FencedError'
 }
 
-/** `computeModule` calls `serveCompute` with the methods `open`, `openPhase` and `step`. */
+/** `computeModule` calls `serveCompute` with the methods `open`, `openPhase`, `step` and `fail`. */
 export function sequenceTrainer(
   computeModule: string,
-): ActorDefinition<TrainerConfig, Trainer, TrainerMessage> {
+): ActorDefinition<TrainerConfig, Trainer, Message> {
   return {
     kind: 'sequence-trainer',
     protocol: TrainerMessage,
@@ -142,8 +148,13 @@ export function sequenceTrainer(
     },
     receive(trainer, message, context) {
       if (message.type === 'status') return next(trainer)
+      if (message.type === 'fail') {
+        const failed = trainer.compute.call('fail', message.how)
+        context.pipe(failed, (outcome) => ({ type: 'failed', outcome }))
+        return next(trainer)
+      }
       if (!message.outcome.ok) throw message.outcome.error
-      if (message.type === 'phase-opened') return next(trainer)
+      if (message.type === 'phase-opened' || message.type === 'failed') return next(trainer)
       const { lanes } = trainer
       const ready = message.type === 'opened' ? lanes.slice(1) : [lanes[message.lane]]
       for (const lane of ready) if (lane) startStep(trainer, lane, context)
@@ -152,7 +163,7 @@ export function sequenceTrainer(
   }
 }
 
-function startStep(trainer: Trainer, lane: Lane, context: Context<TrainerMessage>): void {
+function startStep(trainer: Trainer, lane: Lane, context: Context<Message>): void {
   context.pipe(takeStep(trainer, lane, context), (outcome) => ({
     type: 'stepped',
     lane: lane.index,
@@ -160,7 +171,7 @@ function startStep(trainer: Trainer, lane: Lane, context: Context<TrainerMessage
   }))
 }
 
-async function takeStep(trainer: Trainer, lane: Lane, context: Context<TrainerMessage>) {
+async function takeStep(trainer: Trainer, lane: Lane, context: Context<Message>) {
   const { config } = trainer
   const { clock } = context.environment
   const { name, incarnation } = config
@@ -189,7 +200,7 @@ async function computeAndPush(
   trainer: Trainer,
   lane: Lane,
   work: Extract<Work, { type: 'step' }>,
-  context: Context<TrainerMessage>,
+  context: Context<Message>,
 ): Promise<StepResult | undefined> {
   const { config, client, compute } = trainer
   const { phase, kind, sequence, configuration } = work
@@ -213,7 +224,8 @@ async function computeAndPush(
     }
     const { clock } = context.environment
     const stepped = compute.call('step', request)
-    const result = (await within(clock, config.stepMsMax, stepped)) as StepResult
+    const what = 'the compute thread finished no step'
+    const result = (await within(clock, config.stepMsMax, stepped, what)) as StepResult
     const encoded = encodeGradients(trainer, lane)
     const pushed = client.push({
       trainer: config.name,
@@ -240,7 +252,7 @@ async function computeAndPush(
 function openPhase(
   trainer: Trainer,
   { phase, kind, configuration }: Extract<Work, { type: 'step' }>,
-  context: Context<TrainerMessage>,
+  context: Context<Message>,
 ): void {
   trainer.openedPhase = phase
   const request: PhaseRequest = { phase, kind, configuration }
@@ -285,7 +297,7 @@ export function judgeAnswers(answers: readonly Pushed[]): 'taken' | 'again' | 'm
 async function latticesFor(
   { config }: Trainer,
   { phase, kind, sequence, configuration }: Extract<Work, { type: 'step' }>,
-  context: Context<TrainerMessage>,
+  context: Context<Message>,
 ): Promise<MadeLattices | undefined> {
   const { lattices } = config
   if (!lattices || kind === 'frames') return undefined

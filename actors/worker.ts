@@ -1,5 +1,6 @@
 // What a worker process runs: every kind of actor that the control process may start in it.
 import { runWorker } from '../runtime/index.ts'
+import { isDeviceFault } from './devices.ts'
 import { latticeWorker } from './lattice-worker.ts'
 import { parameterShard } from './parameter-shard.ts'
 import { sequenceTrainer } from './sequence-trainer.ts'
@@ -8,4 +9,5 @@ const computeModule = new URL('./speech/compute-thread.ts', import.meta.url).hre
 
 await runWorker({
   definitions: [parameterShard, sequenceTrainer(computeModule), latticeWorker(computeModule)],
+  isDeviceFault,
 })

@@ -1,5 +1,5 @@
-// ONNX Runtime, and the only file that imports it. A session runs one graph; `run` blocks its thread,
-// so it belongs in a compute thread. Outputs named in `fetches` are written in place.
+// ONNX Runtime, and the only file that imports it. A session runs one graph on one device; `run` blocks
+// its thread, so it belongs in a compute thread. Outputs named in `fetches` are written in place.
 import { InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node'
 import {
   alignedFloat32,
@@ -8,11 +8,21 @@ import {
   elementCount,
   type Tensor,
 } from '../protocol/tensor.ts'
+import { graphBuilder } from './builder.ts'
+import { DeviceError, failureOf, SessionError } from './device-faults.ts'
+import { formatDevice, parseDevice, providerTable } from './devices.ts'
 import type { Graph } from './graph.ts'
 import { encodeOnnx } from './onnx-file.ts'
 
 export interface Session {
-  /** Every output that is not among `fetches` is newly allocated. Throws `SessionError`. */
+  /** As named; what it computes on. */
+  readonly device: string
+  /** Whether some of its nodes run on the CPU all the same: only where `cpuNodes` allows it. */
+  readonly hasCpuNodes: boolean
+  /**
+   * Every output that is not among `fetches` is newly allocated. Throws `SessionError` where graph or
+   * feeds are wrong, `DeviceError` where the device failed.
+   */
   run(
     feeds: Readonly<Record<string, Tensor>>,
     fetches?: Readonly<Record<string, Tensor>>,
@@ -22,42 +32,79 @@ export interface Session {
 export interface SessionOptions {
   /** Threads inside an operator: the cores this process may use. */
   readonly threads: number
-  /** As ONNX Runtime names them: 'cpu', 'cuda', 'webgpu', 'coreml', 'dml'. */
-  readonly provider?: string
+  /** 'cpu' (default), 'cuda:0', 'webgpu', ... */
+  readonly device?: string
+  /**
+   * On another device than the CPU: 'refused' (default) opens only what runs there as a whole. 'allowed'
+   * lets nodes that the device has no kernel for (shapes; LogSoftmax on WebGPU) run on the CPU; a device
+   * that cannot even multiply matrices is refused all the same.
+   */
+  readonly cpuNodes?: 'refused' | 'allowed'
 }
 
-export class SessionError extends Error {
-  override readonly name = 'SessionError'
-}
+/** ONNX Runtime puts what a provider cannot do on the CPU, and says nothing, unless it is told otherwise. */
+const NO_CPU_NODES = { session: { disable_cpu_ep_fallback: '1' } }
+const CPU_NODES_REFUSED = /assigned to the default CPU EP/
 
+/** Throws `SessionError`, `DeviceError`, `DeviceNameError`. */
 export async function openSession(
   model: Graph | Uint8Array,
-  { threads, provider = 'cpu' }: SessionOptions,
+  { threads, device: wanted = 'cpu', cpuNodes = 'refused' }: SessionOptions,
 ): Promise<Session> {
   const bytes = model instanceof Uint8Array ? model : encodeOnnx(model)
   const name = model instanceof Uint8Array ? 'model' : model.name
-  const session = await attempt(`${name}: cannot be opened`, () =>
+  const parsed = parseDevice(wanted)
+  const device = formatDevice(parsed)
+  const { provider, index } = parsed
+  const { isNumbered } = providerTable[provider]
+  const create = (isWhole: boolean): Promise<InferenceSession> =>
     InferenceSession.create(bytes, {
-      executionProviders: [provider],
+      // Alone: of a list, the binding drops what is not there and goes on with the rest.
+      executionProviders: [isNumbered ? { name: provider, deviceId: index } : provider],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
-      logSeverityLevel: 3,
-    }),
-  )
+      logSeverityLevel: isWhole && cpuNodes === 'allowed' ? 4 : 3,
+      ...(isWhole && { extra: NO_CPU_NODES }),
+    })
+  const { session, hasCpuNodes } = await attempt(device, `${name}: cannot be opened`, async () => {
+    if (provider === 'cpu') return { session: await create(false), hasCpuNodes: false }
+    try {
+      return { session: await create(true), hasCpuNodes: false }
+    } catch (error) {
+      const isRefused = error instanceof Error && CPU_NODES_REFUSED.test(error.message)
+      if (!isRefused || cpuNodes === 'refused') throw error
+      await openSession(productGraph(), { threads, device })
+      return { session: await create(false), hasCpuNodes: true }
+    }
+  })
   return {
+    device,
+    hasCpuNodes,
     async run(feeds, fetches = {}) {
       const unknown = Object.keys(fetches).find((output) => !session.outputNames.includes(output))
       if (unknown !== undefined) {
         throw new SessionError(`${name}: run failed: it has no output named ${unknown}`)
       }
       const wanted = Object.fromEntries(session.outputNames.map((output) => [output, null]))
-      const outputs = await attempt(`${name}: run failed`, async () =>
-        session.run(mapValues(feeds, toOrt), { ...wanted, ...mapValues(fetches, toOrtInPlace) }),
-      )
+      const what = `${name}: run failed`
+      // Feeds that are no tensors are nobody's fault but the caller's.
+      const [given, places] = await attempt('cpu', what, async () => [
+        mapValues(feeds, toOrt),
+        { ...wanted, ...mapValues(fetches, toOrtInPlace) },
+      ])
+      const outputs = await attempt(device, what, () => session.run(given, places))
       return mapValues(outputs, fromOrt)
     },
   }
+}
+
+/** product = x · w · w, by both operators: the least that a device for training must be able to do. */
+export function productGraph(): Graph {
+  const b = graphBuilder('a product of matrices')
+  const w = b.input('w', [2, 2])
+  const once = b.node('MatMul', [b.input('x', ['N', 2]), w], { name: 'once' })
+  return b.build([b.node('Gemm', [once, w], { name: 'product' })])
 }
 
 /** Providers of this installation, with whether they come with the package. */
@@ -121,11 +168,11 @@ function fromOrt({ type, dims, data }: OrtTensor): Tensor {
   return { dtype: type as DType, shape: dims, bytes }
 }
 
-async function attempt<T>(what: string, run: () => Promise<T>): Promise<T> {
+async function attempt<T>(device: string, what: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (cause) {
-    throw new SessionError(`${what}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw cause instanceof DeviceError ? cause : failureOf(device, what, cause)
   }
 }
 

@@ -52,19 +52,24 @@ const realTransport: Transport = {
 const ALLOCATOR = { MIMALLOC_PURGE_DELAY: '2000' }
 
 const realProcesses: ProcessTable = {
-  spawn({ module, argument, onExit }) {
+  spawn({ module, argument, onExit, onOutput }) {
     const script = module.startsWith('file:') ? fileURLToPath(module) : module
     const runner = typeof Bun === 'undefined' ? ['run', '-A'] : []
     // Standard output belongs to the command's own report: workers write to standard error.
     const env = { ...ALLOCATOR, ...process.env }
-    const child = spawn(process.execPath, [...runner, script], { stdio: ['pipe', 2, 2], env })
+    const out = onOutput ? 'pipe' : 2
+    const child = spawn(process.execPath, [...runner, script], { stdio: ['pipe', out, out], env })
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => onOutput?.(text))
+    }
     let isOver = false
     const over = (code: number | null, processSignal: string | null): void => {
       if (isOver) return
       isOver = true
       onExit({ code, processSignal })
     }
-    child.on('exit', over)
+    // 'close' follows 'exit' when all that it wrote has been read.
+    child.on(onOutput ? 'close' : 'exit', over)
     child.on('error', () => over(127, null))
     // The pipe stays open: its end tells the child that its parent is gone. A child that has died first
     // is reported by its exit.

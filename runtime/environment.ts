@@ -73,6 +73,8 @@ export interface ProcessOptions {
   /** One JSON value, handed over outside the command line (it may hold a token). */
   readonly argument: unknown
   readonly onExit: (exit: Exit) => void
+  /** What it writes to standard output and error; absent: both go to our standard error. */
+  readonly onOutput?: (text: string) => void
 }
 
 export interface Exit {

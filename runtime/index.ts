@@ -90,6 +90,14 @@ export {
 } from './system.ts'
 export { type Topic, topic } from './topics.ts'
 export { type ComputeMethods, serveCompute } from './worker/compute.ts'
+export {
+  type DeviceDecision,
+  type DeviceOptions,
+  type DevicePolicy,
+  type DeviceReason,
+  decideDevice,
+  NoDeviceError,
+} from './worker/devices.ts'
 export { type RunWorkerOptions, runWorker } from './worker/entry.ts'
 export {
   type ActorStart,

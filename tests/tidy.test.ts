@@ -19,6 +19,7 @@ const entryPoints = [
   'actors/index.ts',
   'actors/main.ts',
   'actors/worker.ts',
+  'actors/device-probe.ts',
   'actors/speech/compute-thread.ts',
   'actors/demo/digits-thread.ts',
   'models/index.ts',

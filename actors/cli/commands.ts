@@ -153,10 +153,23 @@ export const trainSpeechOptions: OptionTable = {
     help: 'a trainer whose step computes longer is replaced',
     byDefault: `${defaults.stepSeconds}`,
   },
+  device: {
+    kind: 'text',
+    value: 'NAMES',
+    help: "of the trainers, e.g. 'cuda:0,cpu': the first that is free; troupe devices lists them",
+    byDefault: defaults.device,
+  },
+  'device-policy': {
+    kind: 'text',
+    value: 'NAME',
+    choices: ['same', 'next'],
+    help: 'after a fault of its device a trainer starts again on the same, or on the next of --device',
+    byDefault: defaults.devicePolicy,
+  },
   chaos: {
     kind: 'text',
     value: 'SPEC',
-    help: "faults by progress, e.g. 'kill:trainer@30%,kill:shard@60%' (or stop:)",
+    help: "faults by progress, e.g. 'kill:trainer@30%,stop:shard@60%,fault:trainer@80%' (or hang:)",
     byDefault: 'none',
   },
   out: { kind: 'text', value: 'DIR', help: 'folder of the run', byDefault: 'runs/speech-SEED' },
@@ -205,6 +218,10 @@ export const decodeOptions: OptionTable = {
     byDefault: 'that of training',
   },
   seed: { kind: 'integer', range: SEEDS, value: 'N', help: 'of those strings', byDefault: '1' },
+}
+
+export const devicesOptions: OptionTable = {
+  json: { kind: 'flag', help: 'as JSON, for scripts' },
 }
 
 export const demoOptions: OptionTable = {

@@ -50,7 +50,11 @@ export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
       return { lines: [paint(DIM, line)], bar: '' }
     }
     case 'death':
-      return { lines: [paint(RED, `✗ ${event.actor} died: ${event.cause}`)] }
+      return { lines: [paint(RED, `✗ ${event.actor}${onDevice(event)} died: ${event.cause}`)] }
+    case 'device':
+      return {
+        lines: [paint(DIM, `  ${event.actor} goes on with ${event.device}: ${whyOf(event)}`)],
+      }
     case 'recovered':
       return {
         lines: [paint(GREEN, `✓ ${event.actor} is back after ${Math.round(event.recoveredMs)} ms`)],
@@ -67,6 +71,21 @@ export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
       return { lines: [paint(DIM, event.message)] }
     case 'finished':
       return { lines: [], bar: '' }
+  }
+}
+
+function onDevice({ device }: { readonly device?: string }): string {
+  return device === undefined ? '' : ` on ${device}`
+}
+
+function whyOf({ device, reason }: Extract<RunEvent, { type: 'device' }>): string {
+  switch (reason) {
+    case 'returned':
+      return `${device} is preferred and has rested`
+    case 'none-rested':
+      return 'every device failed lately, this one the longest ago'
+    default:
+      return 'its device failed'
   }
 }
 

@@ -107,11 +107,12 @@ function histogramLines(counts: readonly number[]): string[] {
 function restartLines({ restarts }: Report): string[] {
   if (restarts.length === 0) return ['none']
   return restarts.map(
-    ({ actor, cause, recoveredMs }) =>
-      `${actor}: ${cause}, ` +
+    ({ actor, cause, device, nextDevice, recoveredMs }) =>
+      `${actor}${device === undefined ? '' : ` on ${device}`}: ${cause}, ` +
       (recoveredMs === null
         ? 'the run ended before it was needed again'
-        : `back after ${Math.round(recoveredMs)} ms`),
+        : `back after ${Math.round(recoveredMs)} ms`) +
+      (nextDevice === undefined || nextDevice === device ? '' : ` on ${nextDevice}`),
   )
 }
 

@@ -3,10 +3,12 @@ import { dirname } from 'node:path'
 import type { ErrorRate } from '../../models/sequence/error-rate.ts'
 import { type Disk, realEnvironment } from '../../runtime/index.ts'
 import { startDemo } from '../demo/demo.ts'
+import { listDevices } from '../devices.ts'
 import { launch, type Run, speech } from '../launch.ts'
 import { decodeFolder } from '../speech/decode.ts'
 import type { SpeechOptions } from '../speech/options.ts'
-import { decodeOptions, demoOptions, trainSpeechOptions } from './commands.ts'
+import { decodeOptions, demoOptions, devicesOptions, trainSpeechOptions } from './commands.ts'
+import { deviceTable } from './device-table.ts'
 import { formatCtm } from './ctm.ts'
 import { helpOf, type OptionValue, type OptionValues, readOptions, UsageError } from './options.ts'
 import { type ProgressWriter, progressWriter } from './progress.ts'
@@ -75,6 +77,17 @@ export async function decodeCommand(args: readonly string[]): Promise<number> {
     const text = new TextEncoder().encode(formatCtm(utterances))
     realDisk().write(ctm, text)
   }
+  return 0
+}
+
+export async function devicesCommand(args: readonly string[]): Promise<number> {
+  if (args.includes('--help')) {
+    console.log(helpOf('troupe devices [--json]', devicesOptions))
+    return 0
+  }
+  const { json } = readOptions(devicesOptions, args)
+  const devices = await listDevices({ environment: realEnvironment({ seed: 0 }) })
+  console.log(json === true ? JSON.stringify(devices, null, 2) : deviceTable(devices))
   return 0
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../../models/sequence/minibatches.ts'
 import { assert } from '../../protocol/assert.ts'
 import type { Clock, Disk } from '../../runtime/environment.ts'
+import type { TrainerFault } from '../chaos-plan.ts'
 import type { PhaseRequest, StepRequest, StepResult } from '../sequence-trainer.ts'
 import { decodingGraph } from './graph.ts'
 import { type SpeechNetwork, speechNetwork } from './network.ts'
@@ -45,6 +46,8 @@ export interface SpeechCompute {
   openPhase(request: PhaseRequest): Promise<void>
   step(request: StepRequest): Promise<StepResult>
   lattices(request: LatticeRequest): Promise<Record<string, Uint8Array>[]>
+  /** For chaos: loses the device, or blocks this thread for good. */
+  fail(how: TrainerFault): void
 }
 
 interface Opened {
@@ -83,7 +86,7 @@ export function speechCompute(world: ComputeWorld): SpeechCompute {
       opened = {
         task,
         store: openFeatureStore(world.disk.map(featuresPath(task.folder, 'train'))),
-        network: speechNetwork(task.network, { threads: task.threads, clock: world.clock }),
+        network: speechNetwork(task.network, { ...task, clock: world.clock }),
         scratch: { features: new Float32Array(), outer: new Float32Array() },
       }
     },
@@ -105,6 +108,10 @@ export function speechCompute(world: ComputeWorld): SpeechCompute {
           ? await framesStep(work, request, world)
           : await sequencesStep(work, request, world)
       return { ...result, computeMs: work.network.computeMs - before }
+    },
+    fail(how) {
+      if (how === 'fault') whenOpened().network.loseDevice()
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
     },
     async lattices(request) {
       const work = whenOpened()

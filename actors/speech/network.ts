@@ -2,6 +2,7 @@
 // first needed, with the time spent inside ONNX Runtime.
 import { type AcousticNetwork, acousticNetwork } from '../../models/networks/acoustic.ts'
 import { layoutOf, type ParameterLayout, viewsOf } from '../../models/parameters.ts'
+import { failureOf } from '../../models/device-faults.ts'
 import { openSession, type Session } from '../../models/session.ts'
 import { type Tensor, tensorOf } from '../../protocol/tensor.ts'
 import type { Clock } from '../../runtime/environment.ts'
@@ -10,6 +11,8 @@ import type { NetworkShape } from './task.ts'
 export interface SpeechNetwork {
   /** Opens sessions before they are needed. */
   prepare(graphs: readonly GraphName[]): Promise<void>
+  /** For chaos: from now on every run fails as it does where the device is gone. */
+  loseDevice(): void
   readonly layout: ParameterLayout
   /** Milliseconds inside ONNX Runtime so far. */
   readonly computeMs: number
@@ -35,15 +38,18 @@ export type GraphName = 'forward' | 'crossEntropy' | 'outer'
 
 export function speechNetwork(
   shape: NetworkShape,
-  { threads, clock }: { threads: number; clock: Clock },
+  options: { threads: number; clock: Clock; device?: string | undefined },
 ): SpeechNetwork {
+  const { threads, clock, device = 'cpu' } = options
   const network: AcousticNetwork = acousticNetwork({ ...shape, nonlinearity: 'relu' })
   const layout = layoutOf(network.parameters)
   const sessions = new Map<GraphName, Promise<Session>>()
   let computeMs = 0
+  let isLost = false
 
   function sessionOf(graph: GraphName): Promise<Session> {
-    const opening = sessions.get(graph) ?? openSession(network[graph], { threads })
+    const opening =
+      sessions.get(graph) ?? openSession(network[graph], { threads, device, cpuNodes: 'allowed' })
     sessions.set(graph, opening)
     return opening
   }
@@ -54,6 +60,9 @@ export function speechNetwork(
     fetches?: Record<string, Tensor>,
   ): Promise<Record<string, Tensor>> {
     const session = await sessionOf(graph)
+    if (isLost) {
+      throw failureOf(device, `${graph}: run failed`, new Error('injected: device was lost'))
+    }
     const started = clock.now()
     const outputs = await session.run(feeds, fetches)
     computeMs += clock.now() - started
@@ -69,6 +78,9 @@ export function speechNetwork(
     layout,
     async prepare(graphs) {
       await Promise.all(graphs.map(sessionOf))
+    },
+    loseDevice() {
+      isLost = true
     },
     get computeMs() {
       return computeMs

@@ -1,7 +1,10 @@
 // The options of a speech run, as scripts and the command line give them. Everything but `data` has a
 // default; `completeOptions` fills them in and refuses what is out of range, by name.
 import { parsePolicy, policyUsages } from '../../models/optimizers/staleness.ts'
+import { DeviceNameError } from '../../models/devices.ts'
+import type { DeviceOptions, DevicePolicy } from '../../runtime/index.ts'
 import { type ChaosFault, parseChaos } from '../chaos-plan.ts'
+import { deviceOptionsOf } from '../devices.ts'
 import type { Criterion } from '../report.ts'
 
 export interface SpeechOptions {
@@ -35,6 +38,10 @@ export interface SpeechOptions {
   readonly seed?: number
   /** Signal-to-noise ratio of the strings made from recordings, in dB. */
   readonly snr?: number
+  /** Of the trainers, in order of preference: 'cpu', 'cuda:0,cpu'. One process owns a GPU. */
+  readonly device?: string
+  /** After a fault of its device a trainer starts again on the 'same', or on the 'next' it may have. */
+  readonly devicePolicy?: DevicePolicy
   readonly chaos?: string
   readonly out?: string
   readonly report?: string
@@ -73,6 +80,8 @@ export const defaults = {
   hidden: [64, 64],
   seed: 1,
   snr: 5,
+  device: 'cpu',
+  devicePolicy: 'same',
   resume: false,
   port: 0,
   strings: [4800, 600, 1200],
@@ -127,6 +136,7 @@ export function completeOptions(options: SpeechOptions): CompleteOptions {
     throw new OptionError(`hidden: ${complete.hidden}; give layer sizes of 1 to 65536`)
   }
   checkPolicyName(complete.policy)
+  checkDeviceNames(complete)
   checkTargets(complete)
   return complete
 }
@@ -140,6 +150,27 @@ function checkPolicyName(policy: string): void {
   const isKnown = offered.some((usage) => usage.split(/[,:( ]/)[0] === name)
   if (!isKnown) throw new OptionError(`policy: '${policy}'; give one of ${offered.join(', ')}`)
   parsePolicy(policy)
+}
+
+function checkDeviceNames({ device, devicePolicy, workers }: CompleteOptions): void {
+  const { choices, exclusive } = devicesOf(device, devicePolicy)
+  if (devicePolicy === 'next' && choices.length < 2) {
+    throw new OptionError(`device-policy: there is no next device; give --device ${device},OTHER`)
+  }
+  if (exclusive.length < choices.length || workers <= choices.length) return
+  throw new OptionError(
+    `device: ${workers} trainers share no GPU, and ${choices} are ${choices.length}; ` +
+      `give ${workers} devices, --workers ${choices.length}, or ${device},cpu`,
+  )
+}
+
+function devicesOf(device: string, policy: DevicePolicy): Required<DeviceOptions> {
+  try {
+    return deviceOptionsOf(device, policy)
+  } catch (cause) {
+    if (!(cause instanceof DeviceNameError)) throw cause
+    throw new OptionError(`device: ${cause.message}`, { cause })
+  }
 }
 
 function checkTargets({ chaos, workers, shards, latticeWorkers }: CompleteOptions): void {

@@ -125,6 +125,8 @@ const free: readonly string[] = [
   'test',
   'from',
   'stepSeconds',
+  'device',
+  'devicePolicy',
 ]
 
 function refuseOtherOptions(before: CompleteOptions, now: CompleteOptions): void {

@@ -13,6 +13,7 @@ import {
 } from '../../runtime/index.ts'
 import { startCluster } from '../cluster.ts'
 import { within } from '../deadline.ts'
+import { deviceOptionsOf } from '../devices.ts'
 import type { Report } from '../report.ts'
 import { lockRun } from '../run-lock.ts'
 import { speechEvaluator } from './evaluator.ts'
@@ -139,6 +140,10 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
       task,
       lanes: LANES_MAX,
       stepMsMax: 1_000 * options.stepSeconds,
+    },
+    devices: {
+      ...deviceOptionsOf(options.device, options.devicePolicy),
+      taskOn: (device) => ({ ...task, device }),
     },
     restarts: record.restarts,
     emit,

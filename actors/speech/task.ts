@@ -11,6 +11,8 @@ export interface SpeechTask {
   readonly network: NetworkShape
   /** Threads that ONNX Runtime may use in one process. */
   readonly threads: number
+  /** What the network computes on; absent: the CPU. */
+  readonly device?: string
 }
 
 export interface NetworkShape {

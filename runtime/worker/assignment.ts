@@ -1,9 +1,11 @@
 // What a pool and its worker processes say to each other.
 import {
+  flag,
   type Infer,
   integer,
   list,
   number,
+  optional,
   plain,
   ref,
   struct,
@@ -18,6 +20,8 @@ export const Assignment = struct({
   /** URL of the control member. */
   control: text,
   token: text,
+  /** What this process owns, where its pool gives out devices; its actors have it in their config too. */
+  device: optional(text),
   pool: struct({ member: text, path: text }),
   actors: list(struct({ kind: text, name: text, config: plain })),
   limits: struct({ heartbeatMs: number, silenceMsMax: number, reconnectMsMax: number }),
@@ -27,7 +31,7 @@ export type Assignment = Infer<typeof Assignment>
 export const PoolMessage = union({
   ready: { incarnation: integer, worker: ref<WorkerMessage>() },
   /** Last words before the process ends by itself. */
-  failing: { member: text, incarnation: integer, cause: text },
+  failing: { member: text, incarnation: integer, cause: text, deviceFault: flag },
 })
 export type PoolMessage = Infer<typeof PoolMessage>
 

@@ -7,6 +7,7 @@ import type { Environment } from '../environment.ts'
 import { realEnvironment } from '../environment-real.ts'
 import { createSystem, type System } from '../system.ts'
 import { Assignment, type PoolMessage, WORKER_NAME, WorkerMessage } from './assignment.ts'
+import { EXIT_DEVICE_FAULT } from './devices.ts'
 import { openParent } from './parent.ts'
 
 export interface RunWorkerOptions {
@@ -14,6 +15,8 @@ export interface RunWorkerOptions {
   readonly definitions: readonly AnyDefinition[]
   /** Default: the real one, seeded with the member's name and incarnation. */
   readonly environment?: Environment
+  /** Whether this cause of death is a fault of the device that the process owns. Default: none is. */
+  readonly isDeviceFault?: (cause: string) => boolean
 }
 
 const FLUSH_MS = 50
@@ -43,10 +46,15 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
   const pool = system.ref<PoolMessage>(assignment.pool)
   fail = (cause) => {
     fail = () => {}
-    const isHeard = pool.tell({ type: 'failing', member, incarnation, cause }) === 'accepted'
+    const deviceFault = options.isDeviceFault?.(cause) ?? false
+    const words = { type: 'failing', member, incarnation, cause, deviceFault } as const
+    const isHeard = pool.tell(words) === 'accepted'
+    const code = deviceFault ? EXIT_DEVICE_FAULT : 1
     // The link sends in a microtask; whatever becomes of it, the process ends. Whom the pool tells is
     // the pool's affair: one line of it is enough.
-    const end = () => (isHeard && !isDebugging() ? process.exit(1) : endProcess(member, cause))
+    const name = assignment.device === undefined ? member : `${member} on ${assignment.device}`
+    const end = () =>
+      isHeard && !isDebugging() ? process.exit(code) : endProcess(name, cause, code)
     environment.clock.after(FLUSH_MS, end)
   }
   endWithControl(system, assignment.pool.member)
@@ -108,7 +116,7 @@ function isDebugging(): boolean {
   return Boolean(process.env.TROUPE_DEBUG)
 }
 
-function endProcess(member: string, cause: string): never {
+function endProcess(member: string, cause: string, code = 1): never {
   process.stderr.write(`${member}: ${cause}\n`)
-  process.exit(1)
+  process.exit(code)
 }

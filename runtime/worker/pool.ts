@@ -13,6 +13,16 @@ import {
 } from '../supervision.ts'
 import type { System } from '../system.ts'
 import { type Assignment, PoolMessage, type WorkerMessage } from './assignment.ts'
+import {
+  type DeviceDecision,
+  type DeviceLimits,
+  type DeviceOptions,
+  type DeviceReason,
+  type DeviceRegister,
+  deviceLimits,
+  deviceRegister,
+  isDeviceFault,
+} from './devices.ts'
 
 export interface PoolOptions {
   readonly system: System
@@ -29,7 +39,7 @@ export interface PoolOptions {
 /** Incarnations that one life of a pool can give a worker; a member's incarnation is below 2^20. */
 const INCARNATIONS_PER_LIFE = 1_024
 
-export interface PoolLimits {
+export interface PoolLimits extends DeviceLimits {
   /** From spawn to ready. */
   readonly startMsMax: number
   /** Lives in a row that ended before they were ready: another would end alike. */
@@ -39,6 +49,8 @@ export interface PoolLimits {
   readonly termMsMax: number
   /** A process whose link is lost may still be ending by itself. */
   readonly lostMsMax: number
+  /** After its last words: a driver that hangs can keep a process from exiting. */
+  readonly failingMsMax: number
   /** A process that was ready for so long restarts without delay. */
   readonly healthyMsMin: number
   readonly restartDelayMs: number
@@ -46,11 +58,13 @@ export interface PoolLimits {
 }
 
 export const poolLimits: PoolLimits = {
+  ...deviceLimits,
   startMsMax: 60_000,
   startFailuresMax: 5,
   drainMsMax: 5_000,
   termMsMax: 2_000,
   lostMsMax: 100,
+  failingMsMax: 2_000,
   healthyMsMin: 1_000,
   restartDelayMs: 100,
   restartDelayMsMax: 10_000,
@@ -70,21 +84,37 @@ export interface WorkerOptions {
   readonly restart?: RestartPolicy
   /** Default: 10 within a minute. */
   readonly restartLimit?: RestartLimit
-  readonly actors: (incarnation: number) => readonly ActorStart[]
+  /** Each life of the process owns one of these. */
+  readonly devices?: DeviceOptions
+  /** `device`: of this life, where there are `devices`. */
+  readonly actors: (incarnation: number, device: string | undefined) => readonly ActorStart[]
   readonly onEvent?: (event: PoolEvent) => void
 }
 
 export type PoolEvent =
-  | { readonly type: 'started'; readonly incarnation: number; readonly processId: number }
+  | {
+      readonly type: 'started'
+      readonly incarnation: number
+      readonly processId: number
+      readonly device?: string
+    }
   | { readonly type: 'ready'; readonly incarnation: number; readonly msSinceSpawn: number }
   | {
       readonly type: 'exited'
       readonly incarnation: number
       readonly exit: Exit
       readonly cause: string
+      readonly device?: string
+      readonly isDeviceFault: boolean
     }
-  /** `incarnation` is the one to come. */
-  | { readonly type: 'restarting'; readonly incarnation: number; readonly delayMs: number }
+  /** `incarnation` and `device` are those to come. */
+  | {
+      readonly type: 'restarting'
+      readonly incarnation: number
+      readonly delayMs: number
+      readonly device?: string
+      readonly deviceReason?: DeviceReason
+    }
   | { readonly type: 'gave-up'; readonly incarnation: number; readonly cause: string }
 
 export type WorkerState = 'starting' | 'ready' | 'waiting' | 'stopping' | 'stopped'
@@ -93,6 +123,8 @@ export interface PoolWorker {
   readonly name: string
   readonly incarnation: number
   readonly processId: number | undefined
+  /** Of this life, or of the one it waits for. */
+  readonly device: string | undefined
   readonly state: WorkerState
   /** Asks it to drain and stop, then SIGTERM, then SIGKILL; resolves when the process is gone. */
   stop(): Promise<void>
@@ -112,7 +144,7 @@ interface SupervisedWorker extends PoolWorker {
   ready(incarnation: number): void
   /** Its link is lost: if the process is still there, it hangs. */
   lost(incarnation: number, cause: string): void
-  failing(incarnation: number, cause: string): void
+  failing(incarnation: number, cause: string, deviceFault: boolean): void
 }
 
 const defaultRestartLimit: RestartLimit = { restartsMax: 10, windowMs: 60_000 }
@@ -123,6 +155,8 @@ export function createPool(options: PoolOptions): Pool {
   const workers = new Map<string, SupervisedWorker>()
   const name = `pool-${pools++}`
   const pool = system.spawn(poolActor, workers, { name, restart: 'permanent' })
+  const limits = { ...poolLimits, ...options.limits }
+  const devices = deviceRegister(limits)
   return {
     workers,
     start(worker) {
@@ -132,7 +166,8 @@ export function createPool(options: PoolOptions): Pool {
         pool,
         module: options.module,
         life: options.life ?? 0,
-        limits: { ...poolLimits, ...options.limits },
+        limits,
+        devices,
       }
       const started = superviseWorker(world, worker)
       workers.set(worker.name, started)
@@ -160,7 +195,8 @@ const poolActor: ActorDefinition<
   start: (workers) => ({ workers, watched: new Map() }),
   receive(state, message, context) {
     if (message.type === 'failing') {
-      state.workers.get(message.member)?.failing(message.incarnation, message.cause)
+      const { member, incarnation, cause, deviceFault } = message
+      state.workers.get(member)?.failing(incarnation, cause, deviceFault)
       return next(state)
     }
     const { member } = message.worker.address
@@ -186,6 +222,7 @@ interface PoolWorld {
   readonly module: string
   readonly life: number
   readonly limits: PoolLimits
+  readonly devices: DeviceRegister
 }
 
 function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWorker {
@@ -200,6 +237,10 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
   let spawnedAt = 0
   /** Why it is about to exit, where that is known better than by its exit. */
   let lastWords: string | undefined
+  let saidDeviceFault = false
+  const assignDevice = (): DeviceDecision | undefined =>
+    options.devices && world.devices.assign(name, options.devices, clock.now())
+  let device = assignDevice()?.device
   let restarts: readonly number[] = []
   /** Deaths in a row of processes that were not ready for long. */
   let quickDeaths = 0
@@ -211,6 +252,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
   async function begin(): Promise<void> {
     incarnation += 1
     lastWords = undefined
+    saidDeviceFault = false
     readyAt = Number.POSITIVE_INFINITY
     const control = await system.listen()
     // Stopped while the listener started.
@@ -222,7 +264,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
       argument: assignmentOf(control),
       onExit: (exit) => exited(life, exit),
     })
-    emit({ type: 'started', incarnation, processId: running.id })
+    emit({ type: 'started', incarnation, processId: running.id, ...(device && { device }) })
     const { startMsMax } = limits
     stopClock = clock.after(startMsMax, () => kill(`not ready within ${startMsMax} ms`))
   }
@@ -238,8 +280,9 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
       incarnation,
       control,
       token,
+      ...(device && { device }),
       pool: { member, path: world.pool.address.path },
-      actors: options.actors(incarnation),
+      actors: options.actors(incarnation, device),
       limits: { heartbeatMs, silenceMsMax, reconnectMsMax },
     }
   }
@@ -254,9 +297,16 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     running = undefined
     const cause = lastWords ?? describeExit(exit)
     system.markLost(name, life, cause)
-    emit({ type: 'exited', incarnation: life, exit, cause })
-    if (state === 'stopping') return end()
     const now = clock.now()
+    const isFault = isDeviceFault({
+      ...exit,
+      isSaid: saidDeviceFault,
+      isExclusive: options.devices?.exclusive?.includes(device ?? '') ?? false,
+    })
+    if (isFault && device !== undefined) world.devices.fault(device, now)
+    const of = device === undefined ? {} : { device }
+    emit({ type: 'exited', incarnation: life, exit, cause, ...of, isDeviceFault: isFault })
+    if (state === 'stopping') return end()
     failedStarts = Number.isFinite(readyAt) ? 0 : failedStarts + 1
     const { startFailuresMax: failedStartsMax } = limits
     const death = { policy, crashed: exit.code !== 0, limit, restarts, now }
@@ -271,7 +321,10 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
         if (now - readyAt >= limits.healthyMsMin) quickDeaths = 0
         const delayMs = backoffMs(quickDeaths++, backoff, random)
         restarts = withRestart(restarts, now, limit)
-        emit({ type: 'restarting', incarnation: life + 1, delayMs })
+        const decided = assignDevice()
+        if (decided) device = decided.device
+        const next = decided && { device: decided.device, deviceReason: decided.reason }
+        emit({ type: 'restarting', incarnation: life + 1, delayMs, ...next })
         // The listener may have stopped this worker.
         if (state === 'stopped') return
         state = delayMs === 0 ? 'starting' : 'waiting'
@@ -292,6 +345,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
   function end(): void {
     state = 'stopped'
     stopClock()
+    world.devices.release(name)
     markGone()
   }
 
@@ -303,6 +357,9 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     },
     get processId() {
       return running?.id
+    },
+    get device() {
+      return device
     },
     get state() {
       return state
@@ -320,8 +377,13 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
       stopClock()
       stopClock = clock.after(limits.lostMsMax, () => kill(cause))
     },
-    failing(life, cause) {
-      if (life === incarnation) lastWords ??= cause
+    failing(life, cause, deviceFault) {
+      if (life !== incarnation) return
+      lastWords ??= cause
+      saidDeviceFault = deviceFault
+      if (!running || state === 'stopping') return
+      stopClock()
+      stopClock = clock.after(limits.failingMsMax, () => kill(cause))
     },
     stop() {
       if (state === 'stopping' || state === 'stopped') return gone

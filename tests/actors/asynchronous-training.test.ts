@@ -112,6 +112,8 @@ test('a step that computes past its deadline ends its trainer by name', async ()
   await troupe.run(500)
   expect(troupe.crashes.size).toBe(0)
   await troupe.run(1_000)
-  expect(troupe.crashes.get('trainer-1')).toContain('DeadlineError: nothing came within 700 ms')
+  expect(troupe.crashes.get('trainer-1')).toContain(
+    'DeadlineError: the compute thread finished no step within 700 ms',
+  )
   expect([...troupe.crashes.keys()]).toEqual(['trainer-1'])
 })

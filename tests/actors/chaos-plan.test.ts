@@ -9,6 +9,10 @@ describe('parseChaos', () => {
       { fault: 'kill', target: 'shard', at: 0.625 },
       { fault: 'stop', target: 'lattices-1', at: 0 },
     ])
+    expect(parseChaos('fault:trainer@30%,hang:trainer-1@50%')).toEqual([
+      { fault: 'fault', target: 'trainer', at: 0.3 },
+      { fault: 'hang', target: 'trainer-1', at: 0.5 },
+    ])
     expect(parseChaos('')).toEqual([])
   })
 
@@ -21,6 +25,8 @@ describe('parseChaos', () => {
     'kill:trainer@100%',
     'kill:trainer',
     'kill trainer@30%',
+    'fault:shard@30%',
+    'hang:lattices@30%',
   ]
   test.each(wrong)('refuses %p and names it, not its neighbours', (part) => {
     const read = (): unknown => parseChaos(`kill:shard@10%,${part}`)

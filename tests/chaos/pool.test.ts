@@ -5,6 +5,7 @@ import type { Limits } from '../../protocol/limits.ts'
 import { AskError } from '../../runtime/actor.ts'
 import { realEnvironment } from '../../runtime/environment-real.ts'
 import { createSystem, type System } from '../../runtime/system.ts'
+import { EXIT_DEVICE_FAULT } from '../../runtime/worker/devices.ts'
 import {
   createPool,
   type Pool,
@@ -157,6 +158,27 @@ describe('a worker process', () => {
     expect(cause).toBe('/echo: TypeError: as told')
     expect(exit.code).toBe(1)
     await when('ready', 2)
+  }, 10_000)
+
+  test('whose device fails says so, exits by a code of its own, and its successor has the next device', async () => {
+    const { system, pool } = open()
+    const devices = { choices: ['gpu:0', 'gpu:1'], exclusive: ['gpu:0', 'gpu:1'] }
+    const { worker, when } = startWorker(pool, { devices: { ...devices, policy: 'next' } })
+    expect((await when('started', 1)).device).toBe('gpu:0')
+    await when('ready', 1)
+    system
+      .ref<EchoMessage>({ member: 'worker-0', path: '/echo' })
+      .tell({ type: 'crash', cause: 'DeviceError: gpu:0 is lost' })
+    expect(await when('exited', 1)).toMatchObject({
+      cause: '/echo: TypeError: DeviceError: gpu:0 is lost',
+      exit: { code: EXIT_DEVICE_FAULT },
+      device: 'gpu:0',
+      isDeviceFault: true,
+    })
+    expect(await when('restarting', 2)).toMatchObject({ device: 'gpu:1', deviceReason: 'moved' })
+    expect((await when('started', 2)).device).toBe('gpu:1')
+    await when('ready', 2)
+    expect(worker.device).toBe('gpu:1')
   }, 10_000)
 
   test('with an uncaught error ends with the cause', async () => {

@@ -1,16 +1,20 @@
 // Whole runs with real processes: what a kill, a hang or a stop may and may not do.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   launch,
   type Report,
+  type RunEvent,
   RunInUseError,
   RunStoppedError,
   type SpeechOptions,
   speech,
 } from '../../actors/index.ts'
+import { completeOptions } from '../../actors/speech/options.ts'
+import { startSpeechRun } from '../../actors/speech/run.ts'
+import { realEnvironment } from '../../runtime/index.ts'
 import { makeTinyDigits } from '../tiny-digits.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'troupe-runs-'))
@@ -57,6 +61,65 @@ test('a trainer and a shard killed by SIGKILL: the run ends, nothing lost, both 
     ['trainer', 'killed by SIGKILL'],
   ])
   for (const { recoveredMs } of report.restarts) expect(recoveredMs).toBeLessThan(10_000)
+}, 60_000)
+
+test('a trainer loses its device, its successor hangs past its deadline: the run ends as if nothing had been', async () => {
+  // One trainer in hard-sync: every number is that of an undisturbed run.
+  const calm = { policy: 'hard-sync', workers: 1, stepSeconds: 5 } as const
+  const undisturbed = await runToEnd(options(calm))
+  const given = options({ ...calm, chaos: 'fault:trainer@40%,hang:trainer-0@70%' })
+  const deaths: RunEvent[] = []
+  await using run = await launch({ task: speech(given) })
+  for await (const event of run.events()) if (event.type === 'death') deaths.push(event)
+  const report = await run.done
+  expectWhole(report)
+  expect(report.updates.applied).toBe(undisturbed.updates.applied)
+  expect(report.errorRate).toEqual(undisturbed.errorRate)
+  const onCpu = { actor: 'trainer-0', device: 'cpu', isDeviceFault: true }
+  expect(deaths).toMatchObject([
+    { ...onCpu, cause: expect.stringContaining('DeviceError: cpu is lost: ') },
+    { ...onCpu, cause: expect.stringMatching(/DeadlineError: .* no step within 5000 ms$/) },
+  ])
+  const successors = deaths.map(({ type: _, ...death }) => ({ ...death, nextDevice: 'cpu' }))
+  expect(report.restarts).toMatchObject(successors)
+  for (const { recoveredMs } of report.restarts) expect(recoveredMs).toBeLessThan(10_000)
+}, 60_000)
+
+test('a trainer whose device cannot be opened moves to the next, and its task with it', async () => {
+  // Past `launch`, which would refuse it before anything starts.
+  const foreign = process.platform === 'win32' ? 'coreml' : 'dml:0'
+  const complete = completeOptions(options({ device: `${foreign},cpu`, devicePolicy: 'next' }))
+  const moves: RunEvent[] = []
+  const run = startSpeechRun({
+    environment: realEnvironment({ seed: 1 }),
+    options: complete,
+    emit: (event) => void (event.type === 'device' && moves.push(event)),
+    workerModule: new URL('../../actors/worker.ts', import.meta.url).href,
+    computeModule: new URL('../../actors/speech/compute-thread.ts', import.meta.url).href,
+    threads: 1,
+  })
+  const report = await run.done
+  expectWhole(report)
+  // The other trainer had the CPU from the start: the first device belongs to one process.
+  expect(moves).toEqual([{ type: 'device', actor: 'trainer-0', device: 'cpu', reason: 'moved' }])
+  const { restarts } = report
+  expect(restarts).toHaveLength(1)
+  expect(restarts[0]).toMatchObject({
+    actor: 'trainer-0',
+    device: foreign,
+    nextDevice: 'cpu',
+    isDeviceFault: true,
+    cause: expect.stringContaining(`DeviceError: ${foreign} could not be opened: `),
+  })
+}, 60_000)
+
+test('a device that is not there is refused before anything starts, with the reason', async () => {
+  const foreign = process.platform === 'win32' ? 'coreml' : 'dml:0'
+  const given = options({ device: foreign, workers: 1 })
+  const refused = launch({ task: speech(given) })
+  expect(refused).rejects.toThrow(`device ${foreign}: only on `)
+  await refused.catch(() => {})
+  expect(existsSync(given.out ?? '')).toBe(false)
 }, 60_000)
 
 test('hard-sync with a killed trainer ends with staleness 0', async () => {

@@ -1,8 +1,10 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { graphBuilder } from '../../models/builder.ts'
+import { DeviceError, SessionError } from '../../models/device-faults.ts'
+import { DeviceNameError } from '../../models/devices.ts'
 import { integer } from '../../models/graph.ts'
 import { encodeOnnx } from '../../models/onnx-file.ts'
-import { openSession, providers, type Session, SessionError } from '../../models/session.ts'
+import { openSession, providers, type Session } from '../../models/session.ts'
 import { bytesOf, float32View, type Tensor, tensorOf } from '../../protocol/tensor.ts'
 
 /** sum = x + y, rows of `table` by int64 index, whether an int32 equals 2. */
@@ -160,8 +162,12 @@ describe('SessionError names the graph:', () => {
     expect(openSession(broken, { threads: 1 })).rejects.toThrow('sums and rows: cannot be opened')
   })
 
-  test('a provider that does not exist', () => {
-    expect(openSession(graph(), { threads: 1, provider: 'abacus' })).rejects.toThrow(SessionError)
+  test('a device that does not exist, and one that this platform cannot have', () => {
+    const open = (device: string) => openSession(graph(), { threads: 1, device })
+    expect(open('abacus')).rejects.toThrow(DeviceNameError)
+    const foreign = process.platform === 'win32' ? 'coreml' : 'dml:0'
+    expect(open(foreign)).rejects.toThrow(DeviceError)
+    expect(open(foreign)).rejects.toThrow(`${foreign} could not be opened: sums and rows: `)
   })
 
   test('bytes that are no model', () => {

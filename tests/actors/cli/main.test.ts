@@ -53,6 +53,9 @@ describe('what was asked for goes to standard output, with status 0', () => {
     [['train', 'speech', '--help'], '--criterion'],
     [['decode', '--help'], '--model'],
     [['demo', '--help'], '--seed'],
+    [['devices', '--help'], '--json'],
+    [['devices'], /^device +available +details\ncpu +yes +\d+ cores/],
+    [['devices', '--json'], /^\[\s+\{\s+"device": "cpu",\s+"isAvailable": true/],
   ]
   test.each(asked)('%j', async (args, text) => {
     const { status, out, error } = await outcome(args)
@@ -74,6 +77,13 @@ describe('a command line that cannot be understood: one line, the way to help, s
     ['train', 'speech', '--resume', 'empty'],
     ['decode', '--model', 'text.onnx'],
     ['demo', '--seed', '1.5'],
+    ['devices', '--jsn'],
+    ['devices', 'cpu'],
+    ['devices', '--json=yes'],
+    ['train', 'speech', '--data', 'digits', '--device', 'gpu'],
+    ['train', 'speech', '--data', 'digits', '--device', 'cuda:0', '--workers', '2'],
+    ['train', 'speech', '--data', 'digits', '--device-policy', 'next'],
+    ['train', 'speech', '--data', 'digits', '--device-policy', 'other'],
   ]
   test.each(wrong.map((args) => [args]))('%j', async (args) => {
     const { status, out, error } = await outcome(args)
@@ -83,7 +93,9 @@ describe('a command line that cannot be understood: one line, the way to help, s
 })
 
 describe('what the world refuses: one line that names it, status 1', () => {
+  const foreign = process.platform === 'win32' ? 'coreml' : 'dml:0'
   const refused: [name: string, args: string[]][] = [
+    [foreign, ['train', 'speech', '--data', digits, '--device', `${foreign},cpu`, ...small]],
     ['nowhere', ['train', 'speech', '--data', 'nowhere', '--quiet', ...small]],
     ['empty', ['train', 'speech', '--data', 'empty', '--quiet', ...small]],
     ['no-test', ['train', 'speech', '--data', digits, '--test', 'no-test', '--quiet', ...small]],

@@ -47,6 +47,14 @@ describe('renderEvent', () => {
   test('says deaths and recoveries with a cross and a tick, coloured only on request', () => {
     expect(renderEvent(death, terminal).lines).toEqual(['✗ trainer-1 died: killed by SIGKILL'])
     expect(renderEvent(recovered, terminal).lines).toEqual(['✓ trainer-1 is back after 412 ms'])
+    const onDevice = { ...death, device: 'cuda:0', isDeviceFault: true } as const
+    expect(renderEvent(onDevice, terminal).lines).toEqual([
+      '✗ trainer-1 on cuda:0 died: killed by SIGKILL',
+    ])
+    const moved = { type: 'device', actor: 'trainer-1', device: 'cpu', reason: 'moved' } as const
+    expect(renderEvent(moved, terminal).lines).toEqual([
+      '  trainer-1 goes on with cpu: its device failed',
+    ])
     const colour = { ...terminal, colour: true }
     expect(renderEvent(death, colour).lines).toEqual([
       '\u001b[31m✗ trainer-1 died: killed by SIGKILL\u001b[0m',

@@ -128,6 +128,14 @@ took         131 s
   })
 })
 
+test('a restart says on which device it died and on which it came back', () => {
+  const lost = { actor: 'trainer-1', cause: 'cuda:0 is lost', device: 'cuda:0', recoveredMs: 80 }
+  const table = (nextDevice: string) =>
+    reportTable({ ...small, restarts: [{ ...lost, nextDevice }] })
+  expect(table('cpu')).toContain('trainer-1 on cuda:0: cuda:0 is lost, back after 80 ms on cpu\n')
+  expect(table('cuda:0')).toContain('trainer-1 on cuda:0: cuda:0 is lost, back after 80 ms\n')
+})
+
 describe('verdict', () => {
   const against = (relativePercent: number, low: number, high: number): string =>
     verdict({ ...small, comparison: { crossEntropy: { relativePercent, low, high } } })

@@ -10,6 +10,7 @@ import {
   type SequencesPhase,
   type SpeechTask,
 } from '../../../actors/speech/task.ts'
+import { DeviceError } from '../../../models/device-faults.ts'
 import { viterbiAligner } from '../../../models/sequence/alignment.ts'
 import { encodeFeatureStore } from '../../../models/sequence/feature-store.ts'
 import { acousticNetwork } from '../../../models/networks/acoustic.ts'
@@ -124,6 +125,19 @@ describe('the gradient of a step is the derivative of its loss', () => {
         expect(Math.abs(difference - expected)).toBeLessThan(0.02 * size)
       }
     })
+  }
+})
+
+test('a lost device fails every step from then on, by name', async () => {
+  const compute = openCompute()
+  const [kind, configuration] = cases[0]!
+  const step = () => compute.step(request(kind, configuration, parametersOf(1)))
+  await step()
+  compute.fail('fault')
+  for (let again = 0; again < 2; again++) {
+    const failure = await step().catch((error: unknown) => error)
+    expect(failure).toBeInstanceOf(DeviceError)
+    expect(failure).toMatchObject({ device: 'cpu', fault: 'lost' })
   }
 })
 
