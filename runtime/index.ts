@@ -69,6 +69,7 @@ export {
 } from './environment.ts'
 export { type RealEnvironmentOptions, realEnvironment } from './environment-real.ts'
 export type { InspectionEvent, Listener } from './inspect.ts'
+export { type LogLevel, type LogLinesOptions, logLines } from './log-lines.ts'
 export { type Journal, openJournal } from './journal.ts'
 export {
   type Backoff,

@@ -12,6 +12,7 @@ import {
   stop,
 } from '../../runtime/actor.ts'
 import type { InspectionEvent } from '../../runtime/inspect.ts'
+import { logLines } from '../../runtime/log-lines.ts'
 import { createSystem } from '../../runtime/system.ts'
 import { topic } from '../../runtime/topics.ts'
 import { isTraceparent } from '../../runtime/trace.ts'
@@ -423,5 +424,48 @@ describe('metrics', () => {
     expect(actorsNow).toBe(2)
     expect(events.crashed).toBe(1)
     expect(events.restarted).toBe(1)
+  })
+})
+
+describe('log lines', () => {
+  test('are one JSON object each, and leave out what is less than their level', async () => {
+    const { world, system } = setUp()
+    const all: string[] = []
+    const errors: string[] = []
+    const end = logLines(system, (line) => all.push(line))
+    logLines(system, (line) => errors.push(line), { level: 'error' })
+    await world.clock.advance(1_500)
+    const ref = system.spawn(
+      noter([], (_, { log }) => log.info('heard', { count: 1n, bytes: new Uint8Array(3) })),
+      undefined,
+      { name: 'x' },
+    )
+    ref.tell(say('hello'))
+    ref.tell({ type: 'crash' })
+    await world.clock.advance(0)
+    end()
+    ref.tell({ type: 'crash' })
+    await world.clock.advance(0)
+    const parsed = all.map((line) => JSON.parse(line))
+    expect(parsed.map(({ level, message }) => `${level} ${message}`)).toEqual([
+      'info spawned',
+      'info heard',
+      'error crashed',
+      'warn restarted',
+    ])
+    const { trace, ...heard } = parsed[1]
+    expect(heard).toEqual({
+      time: '1970-01-01T00:00:01.500Z',
+      level: 'info',
+      member: 'a',
+      message: 'heard',
+      path: '/x',
+      fields: { count: '1', bytes: '3 bytes' },
+    })
+    expect(isTraceparent(trace)).toBe(true)
+    expect(errors.map((line) => JSON.parse(line).cause)).toEqual([
+      'RangeError: as told',
+      'RangeError: as told',
+    ])
   })
 })
