@@ -57,6 +57,19 @@ export interface Context<Message> {
   /** Tells self after `ms`; cancelled with the actor. */
   after(ms: number, message: Message): () => void
   watch(ref: Ref<never>): void
+  /**
+   * Passes a message of this actor on. An ask stays whole: the reply goes straight to the asker, and the
+   * death of the new receiver is told to the asker at once. Where it is not accepted nothing has
+   * happened: the message is still this actor's to answer.
+   */
+  forward<M>(ref: Ref<M>, message: M): SendResult
+  /** Fails the ask that a message carries, by name and at once; a message without one is a dead letter. */
+  refuse(message: Message, failure: Refusal, cause: string): void
+  /**
+   * Of an actor of this member: messages that wait for it plus asks it has not answered (one that waits
+   * counts as both). Undefined where it does not live just now, and for actors of other members.
+   */
+  load(ref: Ref<never>): number | undefined
   /** Stops a child, or any actor of this member this one spawned. */
   stop(child: Ref<never>): void
 }
@@ -96,6 +109,9 @@ export interface AskOptions {
 
 /** `refused`: the target's protocol does not know this message. `cancelled`: the asker itself ended. */
 export type AskFailure = 'died' | 'unreachable' | 'overloaded' | 'timeout' | 'refused' | 'cancelled'
+
+/** What an actor may say of an ask that it does not answer. */
+export type Refusal = Extract<AskFailure, 'died' | 'unreachable' | 'overloaded' | 'refused'>
 
 export class AskError extends Error {
   override readonly name = 'AskError'

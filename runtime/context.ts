@@ -12,6 +12,7 @@ import {
   type SpawnOptions,
 } from './actor.ts'
 import { type Cell, type Kernel, type Life, spawnCell } from './cell.ts'
+import type { Forwarding } from './forwarding.ts'
 
 export interface ContextWorld {
   readonly kernel: Kernel
@@ -19,10 +20,11 @@ export interface ContextWorld {
   /** Stops the actor at a path of this member. */
   stopAt(path: string): void
   trace(): number
+  readonly forwarding: Forwarding
 }
 
 export function createContext(
-  { kernel, refTo, stopAt, trace }: ContextWorld,
+  { kernel, refTo, stopAt, trace, forwarding }: ContextWorld,
   cell: Cell,
   life: () => Life | undefined,
   incarnation: number,
@@ -95,6 +97,11 @@ export function createContext(
       const owner = life()
       if (owner) kernel.watches.watch(owner, ref)
     },
+    forward: (ref, message) => (life() ? forwarding.forward(ref.address, message) : 'stopped'),
+    refuse(message, failure, cause) {
+      if (life()) forwarding.refuse(self.address, message, failure, cause)
+    },
+    load: (ref) => forwarding.load(ref),
     stop(child) {
       const { path } = child.address
       assert(

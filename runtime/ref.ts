@@ -30,7 +30,9 @@ export interface AskParty {
 
 export interface Slot {
   readonly id: number
-  readonly target: Address
+  target: Address
+  /** Members that have passed it on: the message may have been lost with one of them. */
+  via: readonly string[]
   readonly owner: AskParty | undefined
   receiver: AskParty | undefined
   readonly stopClock: () => void
@@ -50,6 +52,10 @@ export interface Asks {
   fail(slot: number, failure: AskFailure, cause: string): boolean
   /** A local actor took the ask: its death is the asker's answer. */
   received(slot: number, receiver: AskParty): void
+  /** Whoever had taken it has passed it on: from now on the death of the new target is the answer. */
+  forwarded(slot: number, target: Address): void
+  /** Where the ask is, and which members it has passed: their loss fails it. */
+  has(slot: number, member: string): boolean
   endParty(party: AskParty, cause: string): void
   failMember(member: string, cause: string): void
   cancelAll(cause: string): void
@@ -103,11 +109,20 @@ export function createAsks(world: AskWorld): Asks {
     const stopClock = clock.after(timeoutMs, () =>
       giveUp(slot, 'timeout', `no reply within ${timeoutMs} ms`),
     )
-    const slot: Slot = { id, target, owner, receiver: undefined, stopClock, resolve, reject }
+    const party = { owner, receiver: undefined }
+    const slot: Slot = { id, target, via: [], ...party, stopClock, resolve, reject }
     slots.set(id, slot)
     owner?.made.add(slot)
     return [slot, promise]
   }
+
+  function detach(slot: Slot): void {
+    slot.receiver?.received.delete(slot)
+    slot.receiver = undefined
+  }
+
+  const isWith = ({ target, via }: Slot, member: string): boolean =>
+    target.member === member || via.includes(member)
 
   return {
     get pending() {
@@ -146,8 +161,20 @@ export function createAsks(world: AskWorld): Asks {
     received(id, receiver) {
       const slot = slots.get(id)
       if (!slot) return
+      detach(slot)
       slot.receiver = receiver
       receiver.received.add(slot)
+    },
+    forwarded(id, target) {
+      const slot = slots.get(id)
+      if (!slot) return
+      if (target.member !== self.member) detach(slot)
+      if (slot.target.member !== self.member) slot.via = [...slot.via, slot.target.member]
+      slot.target = target
+    },
+    has(id, member) {
+      const slot = slots.get(id)
+      return slot !== undefined && isWith(slot, member)
     },
     endParty({ made, received }, cause) {
       for (const slot of [...received]) fail(slot.id, 'died', cause)
@@ -155,7 +182,7 @@ export function createAsks(world: AskWorld): Asks {
     },
     failMember(member, cause) {
       for (const slot of [...slots.values()]) {
-        if (slot.target.member === member) fail(slot.id, 'unreachable', cause)
+        if (isWith(slot, member)) fail(slot.id, 'unreachable', cause)
       }
     },
     cancelAll(cause) {

@@ -6,7 +6,10 @@ import { slotOfPath } from './ref.ts'
 import type { SystemSignal } from './signals.ts'
 
 export interface RemoteAsks {
+  /** Also where another life of this member had it before: it is this life's from now on. */
   received(member: string, slot: number, life: Life): void
+  /** Asks that this life has received and not answered. */
+  unanswered(life: Life): number
   /** A reply goes out: the asker needs no other word. */
   answered(target: Address): void
   cancelled(member: string, slot: number): void
@@ -37,12 +40,14 @@ export function createRemoteAsks(
 
   return {
     received(member, slot, life) {
+      forget(member, slot)
       const ask = { member, slot, life }
       const ofMember = byMember.get(member) ?? new Map<number, RemoteAsk>()
       byMember.set(member, ofMember.set(slot, ask))
       const ofLife = byLife.get(life) ?? new Set<RemoteAsk>()
       byLife.set(life, ofLife.add(ask))
     },
+    unanswered: (life) => byLife.get(life)?.size ?? 0,
     answered({ member, path }) {
       const slot = slotOfPath(path)
       if (slot !== undefined) forget(member, slot)

@@ -14,14 +14,16 @@ import {
 } from './actor.ts'
 import { type Cell, describeError, type Kernel, runCell, spawnCell, stopCell } from './cell.ts'
 import { createMembership } from './cluster/membership.ts'
+import { checkResources, type Resources } from './cluster/resources.ts'
 import { createContext } from './context.ts'
 import type { Environment } from './environment.ts'
+import { createForwarding } from './forwarding.ts'
 import { createInspector, type Listener } from './inspect.ts'
 import { createAsks, createRef, slotOfPath } from './ref.ts'
 import { createRemoteAsks } from './remote-asks.ts'
 import { createScheduler } from './scheduler.ts'
 import { type MemberEntry, SYSTEM_PATH, SystemSignal } from './signals.ts'
-import { SPAWNER_NAME, type Spawned, type SpawnMessage, spawnerOf } from './spawner.ts'
+import { SPAWNER_NAME, type Spawned, spawnerOf, spawnerOn } from './spawner.ts'
 import { createWatches } from './watches.ts'
 
 export type { MemberEntry } from './signals.ts'
@@ -34,6 +36,8 @@ export interface SystemOptions {
   readonly incarnation?: number
   /** Kinds that may be spawned from another member (`spawnOn`, the pool). */
   readonly definitions?: readonly AnyDefinition[]
+  /** What this member has to offer to `createPlacement`, as `{ gpu: 2 }`; all members are told. */
+  readonly resources?: Resources
   /** Shared secret of the cluster; a peer with another one is refused. Default ''. */
   readonly token?: string
   readonly limits?: Partial<Limits>
@@ -116,8 +120,10 @@ export function createSystem(options: SystemOptions): System {
   const trace = (): number => currentTrace ?? ++lastTrace
 
   const resolve: Resolve = (address) => createRef(address, trace, route) as Ref<never>
+  const { resources } = options
+  if (resources) checkResources(resources)
   const membership = createMembership({
-    self,
+    self: resources ? { ...self, resources } : self,
     token,
     environment,
     limits,
@@ -168,8 +174,20 @@ export function createSystem(options: SystemOptions): System {
     },
     escalated: (cause) => options.onEscalated?.(cause),
   }
+  const forwarding = createForwarding({
+    member,
+    asks,
+    remoteAsks,
+    route,
+    trace,
+    signal,
+    find: (address) => (address.member === member ? livingAt(address) : undefined),
+    deadLetter: (target, cause) => inspector.emit({ type: 'dead-letter', target, cause }),
+    isPresent: (other) => membership.entries.some((entry) => entry.member === other),
+  })
   const contextWorld = {
     kernel,
+    forwarding,
     trace,
     refTo: (path: string) => resolve({ member, path }),
     stopAt,
@@ -237,16 +255,17 @@ export function createSystem(options: SystemOptions): System {
     if (target.member !== member) {
       return kernel.deadLetter(envelope, `this is ${member}, not ${target.member}`)
     }
+    const asker = forwarding.askingMember(envelope, from)
     // Whoever the envelope says it is from: the link knows.
-    const sender = { ...envelope.sender, member: from, path: envelope.sender?.path ?? SYSTEM_PATH }
+    const sender = { ...envelope.sender, member: asker, path: envelope.sender?.path ?? SYSTEM_PATH }
     if (target.path === SYSTEM_PATH) return receiveSignal(envelope.payload, from)
     try {
       const result = route({ ...envelope, sender, payload: decodePayload(envelope) })
-      if (result !== 'accepted') refuse(envelope, from, refusals[result], result)
+      if (result !== 'accepted') refuse(envelope, asker, refusals[result], result)
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error
       kernel.deadLetter(envelope, error.message)
-      refuse(envelope, from, 'refused', error.message)
+      refuse(envelope, asker, 'refused', error.message)
     }
   }
 
@@ -261,7 +280,9 @@ export function createSystem(options: SystemOptions): System {
     failure: 'died' | 'overloaded' | 'refused',
     cause: string,
   ): void {
-    if (slot !== undefined) signal(from, { type: 'refused', slot, failure, cause })
+    if (slot === undefined) return
+    if (from === member) asks.fail(slot, failure, cause)
+    else signal(from, { type: 'refused', slot, failure, cause })
   }
 
   function receiveSignal(payload: unknown, from: string): void {
@@ -288,6 +309,8 @@ export function createSystem(options: SystemOptions): System {
       }
       case 'refused':
         return void asks.fail(received.slot, received.failure, received.cause)
+      case 'forwarded':
+        return forwarding.forwarded(received, from)
       case 'cancel':
         return remoteAsks.cancelled(from, received.slot)
       case 'members':
@@ -333,12 +356,17 @@ export function createSystem(options: SystemOptions): System {
   const ask = ((ref: Ref<never>, message: object, { timeoutMs }: { timeoutMs: number }) =>
     asks.ask(ref.address, message, { timeoutMs })) as unknown as Ask
 
-  const spawner = spawnerOf((kind, config, spawn): Spawned => {
-    try {
-      return { type: 'spawned', path: spawnKind(kind, config, spawn).address.path }
-    } catch (error) {
-      return { type: 'failed', cause: describeError(error) }
-    }
+  const spawner = spawnerOf({
+    spawn(kind, config, spawn) {
+      try {
+        return { type: 'spawned', path: spawnKind(kind, config, spawn).address.path }
+      } catch (error) {
+        return { type: 'failed', cause: describeError(error) }
+      }
+    },
+    find: (path) => cells.get(path),
+    kinds,
+    stopAt,
   })
   spawnRoot(spawner as unknown as AnyDefinition, undefined, {
     name: SPAWNER_NAME,
@@ -363,7 +391,7 @@ export function createSystem(options: SystemOptions): System {
       config: C,
       { timeoutMs = SPAWN_TIMEOUT_MS, ...spawn }: SpawnOptions & { readonly timeoutMs?: number },
     ): Promise<Ref<M>> {
-      const remote = resolve({ member: on, path: `/${SPAWNER_NAME}` }) as Ref<SpawnMessage>
+      const remote = spawnerOn({ ref: resolve as System['ref'] }, on)
       const request = { type: 'spawn' as const, kind, config, ...spawn }
       const spawned: Spawned = await ask(remote, request, { timeoutMs })
       if (spawned.type === 'failed') throw new StartError(`${on}/${spawn.name}`, spawned.cause)

@@ -4,12 +4,14 @@ import {
   integer,
   list,
   number,
+  optional,
   plain,
   ref,
   struct,
   text,
   union,
 } from '../../protocol/schema.ts'
+import { Resources } from '../cluster/resources.ts'
 
 /** The one argument of a worker process. */
 export const Assignment = struct({
@@ -20,6 +22,7 @@ export const Assignment = struct({
   token: text,
   pool: struct({ member: text, path: text }),
   actors: list(struct({ kind: text, name: text, config: plain })),
+  resources: optional(Resources),
   limits: struct({ heartbeatMs: number, silenceMsMax: number, reconnectMsMax: number }),
 })
 export type Assignment = Infer<typeof Assignment>

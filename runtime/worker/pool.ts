@@ -3,6 +3,7 @@
 import { assert } from '../../protocol/assert.ts'
 import { plain } from '../../protocol/schema.ts'
 import { type ActorDefinition, next, type Ref } from '../actor.ts'
+import type { Resources } from '../cluster/resources.ts'
 import type { Exit, Process } from '../environment.ts'
 import {
   backoffMs,
@@ -71,6 +72,8 @@ export interface WorkerOptions {
   /** Default: 10 within a minute. */
   readonly restartLimit?: RestartLimit
   readonly actors: (incarnation: number) => readonly ActorStart[]
+  /** What the process has to offer to `createPlacement`, as `{ gpu: 1 }`. */
+  readonly resources?: Resources
   readonly onEvent?: (event: PoolEvent) => void
 }
 
@@ -240,6 +243,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
       token,
       pool: { member, path: world.pool.address.path },
       actors: options.actors(incarnation),
+      ...(options.resources && { resources: options.resources }),
       limits: { heartbeatMs, silenceMsMax, reconnectMsMax },
     }
   }
