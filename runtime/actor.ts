@@ -199,12 +199,19 @@ export class AskError extends Error {
   readonly overloaded: boolean
   /** It happened on another member, or on the way there. */
   readonly remote: boolean
-  constructor(failure: AskFailure, detail: string, { remote = false } = {}) {
+  /** Of the life that had taken the ask and died; undefined where none is known. */
+  readonly incarnation: number | undefined
+  constructor(
+    failure: AskFailure,
+    detail: string,
+    { remote = false, incarnation }: { remote?: boolean; incarnation?: number | undefined } = {},
+  ) {
     super(`ask ${failure}: ${detail}`)
     this.failure = failure
     this.retryable = failure !== 'cancelled' && failure !== 'refused'
     this.overloaded = failure === 'overloaded'
     this.remote = remote
+    this.incarnation = incarnation
   }
 }
 

@@ -39,6 +39,7 @@ export function slotOfPath(path: string): number | undefined {
 
 /** The life whose end cancels the asks it has made, or fails those made to it. */
 export interface AskParty {
+  readonly incarnation: number
   made: Set<Slot> | undefined
   received: Set<Slot> | undefined
 }
@@ -104,7 +105,7 @@ export interface Asks {
   ): Promise<unknown>
   /** False where nobody waits any more. */
   settle(slot: number, value: unknown): boolean
-  fail(slot: number, failure: AskFailure, cause: string): boolean
+  fail(slot: number, failure: AskFailure, cause: string, incarnation?: number): boolean
   expired(slot: Slot): void
   /** A local actor took the ask: its death is the asker's answer. */
   received(slot: number, receiver: AskParty): void
@@ -144,12 +145,12 @@ export function createAsks(world: AskWorld): Asks {
     return slot
   }
 
-  function fail(id: number, failure: AskFailure, cause: string): boolean {
+  function fail(id: number, failure: AskFailure, cause: string, incarnation?: number): boolean {
     const slot = release(id)
     if (!slot) return false
     const { member, path } = slot.target
     const remote = member !== self.member
-    slot.reject(new AskError(failure, `${member}${path}: ${cause}`, { remote }))
+    slot.reject(new AskError(failure, `${member}${path}: ${cause}`, { remote, incarnation }))
     return true
   }
 
@@ -240,8 +241,8 @@ export function createAsks(world: AskWorld): Asks {
       const slot = slots.get(id)
       return slot !== undefined && isWith(slot, member)
     },
-    endParty({ made, received }, cause) {
-      for (const slot of [...(received ?? [])]) fail(slot.id, 'died', cause)
+    endParty({ made, received, incarnation }, cause) {
+      for (const slot of [...(received ?? [])]) fail(slot.id, 'died', cause, incarnation)
       for (const slot of [...(made ?? [])]) giveUp(slot, 'cancelled', 'the asker ended')
     },
     failMember(member, cause) {

@@ -58,7 +58,13 @@ export function createRemoteAsks(
     endLife(life, cause) {
       for (const { member, slot } of [...(byLife.get(life) ?? [])]) {
         forget(member, slot)
-        signal(member, { type: 'refused', slot, failure: 'died', cause })
+        signal(member, {
+          type: 'refused',
+          slot,
+          failure: 'died',
+          cause,
+          incarnation: life.incarnation,
+        })
       }
     },
     memberLost(member) {

@@ -150,8 +150,10 @@ export function createRouting(world: RoutingWorld): Routing {
         const reason = isBare ? { type } : { type, cause }
         return watches.down(received.id, received.incarnation, reason)
       }
-      case 'refused':
-        return void asks.fail(received.slot, received.failure, received.cause)
+      case 'refused': {
+        const { slot, failure, cause, incarnation } = received
+        return void asks.fail(slot, failure, cause, incarnation)
+      }
       case 'cancel':
         return remoteAsks.forget(from, received.slot)
       case 'forwarded':

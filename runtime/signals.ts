@@ -40,6 +40,8 @@ export const SystemSignal = union({
     slot: integer,
     failure: literal('died', 'unreachable', 'overloaded', 'refused'),
     cause: text,
+    /** Of the life that had taken it. */
+    incarnation: optional(integer),
   },
   /** The ask is with another actor now: its end, or its member's loss, is the answer. */
   forwarded: { slot: integer, member: text, path: text },

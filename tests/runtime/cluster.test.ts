@@ -306,11 +306,21 @@ describe('a remote actor', () => {
     const { world, members } = await startCluster(['a', 'b'])
     const [a, b] = members
     a.ref.tell({ type: 'watch', target: a.to('b') as Ref<never> })
-    const failure = failureOf(a.system.ask(a.to('b'), { type: 'hold' }, { timeoutMs: 60_000 }))
+    const asked = a.system.ask(a.to('b'), { type: 'hold' }, { timeoutMs: 60_000 })
+    const error = asked.catch((reason: unknown) => reason)
     await world.clock.advance(50)
+    const life = b.system.actors().find(({ path }) => path === b.ref.address.path)
     b.ref.tell({ type: 'crash' })
     await world.clock.advance(5)
-    expect(await failure).toBe('died')
+    const incarnation = life?.incarnation ?? 0
+    const expected = {
+      failure: 'died',
+      retryable: true,
+      overloaded: false,
+      remote: true,
+      incarnation,
+    }
+    expect(await error).toMatchObject(expected)
     expect(a.notes.downs.map(({ reason }) => reason)).toEqual([
       { type: 'crashed', cause: 'RangeError: as told' },
     ])
