@@ -110,8 +110,18 @@ export interface Context<Message> {
   readonly children: readonly Ref<never>[]
   spawn<C, S, M>(definition: ActorDefinition<C, S, M>, config: C, options: SpawnOptions): Ref<M>
   ask: Ask
-  /** Hands the message of this turn, or another in its place, on: its asker gets the reply. */
+  /**
+   * Passes a message on. An ask stays whole: the reply goes straight to the asker, who is told at once of
+   * the death of the new receiver. What is not accepted is still this actor's to answer.
+   */
   forward<M>(ref: Ref<M>, message: M): SendResult
+  /** Fails the ask that a message carries, by name and at once; a message without one is a dead letter. */
+  refuse(message: Message, failure: Refusal, cause: string): void
+  /**
+   * Of an actor of this member: messages that wait for it plus asks that it has not answered (one that
+   * waits counts as both). Undefined where it does not live just now, and on other members.
+   */
+  load(ref: Ref<never>): number | undefined
   /** Runs a promise beside the mailbox; its outcome comes back as a message to self. */
   pipe<T>(promise: Promise<T>, toMessage: (outcome: Outcome<T>) => Message): void
   /** Tells self after `ms`; the returned function cancels it, and so does the end of this life. */
@@ -176,6 +186,9 @@ export interface AskOptions {
 
 /** `refused`: the target's protocol does not know this message. `cancelled`: the asker itself ended. */
 export type AskFailure = 'died' | 'unreachable' | 'overloaded' | 'timeout' | 'refused' | 'cancelled'
+
+/** What an actor may say of an ask that it does not answer. */
+export type Refusal = Extract<AskFailure, 'died' | 'unreachable' | 'overloaded' | 'refused'>
 
 export class AskError extends Error {
   override readonly name = 'AskError'

@@ -65,7 +65,19 @@ export class LifeContext extends Life implements Context<unknown> {
   }
 
   get forward(): Context<unknown>['forward'] {
-    return (ref, message) => this.kernel.forward(this.letter, ref.address, message)
+    return (ref, message) =>
+      this.isCurrent ? this.kernel.forwarding.forward(ref.address, message) : 'stopped'
+  }
+
+  get refuse(): Context<unknown>['refuse'] {
+    return (message, failure, cause) => {
+      if (!this.isCurrent) return
+      this.kernel.forwarding.refuse(this.self.address, message, failure, cause)
+    }
+  }
+
+  get load(): Context<unknown>['load'] {
+    return (ref) => this.kernel.forwarding.load(ref)
   }
 
   get pipe(): Context<unknown>['pipe'] {

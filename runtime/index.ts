@@ -27,6 +27,22 @@ export {
 } from '../protocol/schema.ts'
 export type { DType, Tensor } from '../protocol/tensor.ts'
 export * from './actor.ts'
+export {
+  decidePlacement,
+  type MemberUsage,
+  type Offer,
+  PlacementError,
+  type PlacementStrategy,
+  type Reservation,
+} from './cluster/capacity.ts'
+export {
+  createPlacement,
+  type Placed,
+  type Placement,
+  type PlacementOptions,
+  type PlaceOptions,
+} from './cluster/placement.ts'
+export type { Resources } from './cluster/resources.ts'
 export type { BacklogCounts } from './delivery/backlog.ts'
 export { type Deliverable, deliverable } from './delivery/deliverable.ts'
 export {

@@ -1,6 +1,6 @@
 // A cell is the place of an actor, across its lives; a life begins with `start` and ends by stop or crash.
 // What a life owns ends with it. Everything here is synchronous.
-import type { Address, Ref, SendResult } from '../protocol/address.ts'
+import type { Address, Ref } from '../protocol/address.ts'
 import type { Envelope } from '../protocol/envelope.ts'
 import type { Limits } from '../protocol/limits.ts'
 import type {
@@ -12,6 +12,7 @@ import type {
   StopReason,
 } from './actor.ts'
 import type { Environment } from './environment.ts'
+import type { Forwarding } from './forwarding.ts'
 import type { Inspector } from './inspect.ts'
 import type { Letter, Mailbox } from './mailbox.ts'
 import type { AskParty, Asks, Slot } from './ref.ts'
@@ -125,8 +126,7 @@ export interface Kernel {
   stopAt(path: string): void
   /** The same once it has handled what waits. */
   drainAt(path: string): void
-  /** The ask of the letter, if it is one, goes on: whoever gets it answers. */
-  forward(letter: Letter | undefined, target: Address, payload: unknown): SendResult
+  readonly forwarding: Forwarding
   /** Of the turn that runs, or of a new cause. */
   trace(): string
   schedule(cell: Cell): void

@@ -43,11 +43,15 @@ export interface AskParty {
   received: Set<Slot> | undefined
 }
 
+const NOBODY: readonly string[] = []
+
 /** Where one reply is awaited. */
 export class Slot implements Expiring {
   readonly id: number
   /** Whoever is to answer: another one after a `forward`. */
   target: Address
+  /** Members that have passed it on: the message may have been lost with one of them. */
+  via: readonly string[] = NOBODY
   readonly owner: AskParty | undefined
   readonly timeoutMs: number
   private readonly asks: Asks
@@ -104,8 +108,10 @@ export interface Asks {
   expired(slot: Slot): void
   /** A local actor took the ask: its death is the asker's answer. */
   received(slot: number, receiver: AskParty): void
-  /** Another actor answers: from now on its member's death is the asker's answer. */
+  /** Whoever had taken it has passed it on: from now on the death of the new target is the answer. */
   forwarded(slot: number, target: Address): void
+  /** Where the ask is, and which members it has passed: their loss fails it. */
+  has(slot: number, member: string): boolean
   endParty(party: AskParty, cause: string): void
   failMember(member: string, cause: string): void
   cancelAll(cause: string): void
@@ -151,6 +157,14 @@ export function createAsks(world: AskWorld): Asks {
     if (!fail(slot.id, failure, cause)) return
     if (slot.target.member !== self.member) world.cancelRemote(slot.target, slot.id)
   }
+
+  function detach(slot: Slot): void {
+    slot.receiver?.received?.delete(slot)
+    slot.receiver = undefined
+  }
+
+  const isWith = ({ target, via }: Slot, member: string): boolean =>
+    target.member === member || via.includes(member)
 
   function reserve(target: Address, options: AskOptions & { readonly owner?: AskParty }): Slot {
     const slot = new Slot(asks, ++lastId, target, options)
@@ -210,7 +224,7 @@ export function createAsks(world: AskWorld): Asks {
     received(id, receiver) {
       const slot = slots.get(id)
       if (!slot) return
-      slot.receiver?.received?.delete(slot)
+      detach(slot)
       slot.receiver = receiver
       receiver.received ??= new Set()
       receiver.received.add(slot)
@@ -218,9 +232,13 @@ export function createAsks(world: AskWorld): Asks {
     forwarded(id, target) {
       const slot = slots.get(id)
       if (!slot) return
-      slot.receiver?.received?.delete(slot)
-      slot.receiver = undefined
+      if (target.member !== self.member) detach(slot)
+      if (slot.target.member !== self.member) slot.via = [...slot.via, slot.target.member]
       slot.target = target
+    },
+    has(id, member) {
+      const slot = slots.get(id)
+      return slot !== undefined && isWith(slot, member)
     },
     endParty({ made, received }, cause) {
       for (const slot of [...(received ?? [])]) fail(slot.id, 'died', cause)
@@ -228,7 +246,7 @@ export function createAsks(world: AskWorld): Asks {
     },
     failMember(member, cause) {
       for (const slot of [...slots.values()]) {
-        if (slot.target.member === member) fail(slot.id, 'unreachable', cause)
+        if (isWith(slot, member)) fail(slot.id, 'unreachable', cause)
       }
     },
     cancelAll(cause) {

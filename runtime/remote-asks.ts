@@ -6,7 +6,10 @@ import { slotOfPath } from './ref.ts'
 import type { SystemSignal } from './signals.ts'
 
 export interface RemoteAsks {
+  /** Also where another life of this member had it before: it is this life's from now on. */
   received(member: string, slot: number, life: Life): void
+  /** Asks that this life has received and not answered. */
+  unanswered(life: Life): number
   /** A reply goes out: the asker needs no other word. */
   answered(target: Address): void
   /** It is no longer this member's to answer. */
@@ -46,6 +49,7 @@ export function createRemoteAsks(
       const ofLife = byLife.get(life) ?? new Set<RemoteAsk>()
       byLife.set(life, ofLife.add(ask))
     },
+    unanswered: (life) => byLife.get(life)?.size ?? 0,
     answered({ member, path }) {
       const slot = slotOfPath(path)
       if (slot !== undefined) forget(member, slot)

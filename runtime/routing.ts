@@ -5,7 +5,6 @@ import type { Envelope } from '../protocol/envelope.ts'
 import { DecodeError, type Resolve } from '../protocol/schema.ts'
 import type { Inspector } from './inspect.ts'
 import type { Cell, Kernel } from './lives.ts'
-import type { Letter } from './mailbox.ts'
 import { slotOfPath } from './ref.ts'
 import type { RemoteAsks } from './remote-asks.ts'
 import { SYSTEM_PATH, SystemSignal } from './signals.ts'
@@ -25,8 +24,6 @@ export interface RoutingWorld {
 
 export interface Routing {
   route(envelope: Envelope): SendResult
-  /** The ask of the letter, if it is one, goes on: whoever gets it answers. */
-  forward(letter: Letter | undefined, target: Address, payload: unknown): SendResult
   /** Came over the link of `from`. */
   receive(envelope: Envelope, from: string): void
   livingAt(address: Address): Cell | undefined
@@ -95,33 +92,14 @@ export function createRouting(world: RoutingWorld): Routing {
     return named === undefined || named === cell.life.incarnation ? cell : undefined
   }
 
-  function forward(letter: Letter | undefined, target: Address, payload: unknown): SendResult {
-    const { slot, sender, trace } = letter?.notice === undefined ? (letter ?? {}) : {}
-    if (slot === undefined || !sender) return route({ target, lane: 'message', trace, payload })
-    const result = route({ target, sender, lane: 'message', trace, slot, payload })
-    if (result === 'accepted') handOn(slot, sender, target)
-    return result
-  }
-
-  // The asker must hear of the end of whoever answers it now.
-  function handOn(slot: number, sender: Address, target: Address): void {
-    const isRemote = target.member !== member
-    if (sender.member === member) {
-      if (isRemote) kernel.asks.forwarded(slot, target)
-    } else if (isRemote) {
-      remoteAsks.forget(sender.member, slot)
-      signal(sender.member, { type: 'forwarded', slot, member: target.member, path: target.path })
-    }
-  }
-
   function receive(envelope: Envelope, from: string): void {
     const { target } = envelope
     if (target.member !== member) {
       return kernel.deadLetter(envelope, `this is ${member}, not ${target.member}`)
     }
     if (target.path === SYSTEM_PATH) return receiveSignal(envelope.payload, from)
-    // A forwarded ask comes over the link of another member than its asker's.
-    const asker = envelope.slot === undefined ? from : (envelope.sender?.member ?? from)
+    // Whoever the envelope says it is from: the link knows, unless an ask was passed on.
+    const asker = kernel.forwarding.askingMember(envelope, from)
     const sender = { ...envelope.sender, member: asker, path: envelope.sender?.path ?? SYSTEM_PATH }
     try {
       const result = route({ ...envelope, sender, payload: decodePayload(envelope) })
@@ -177,13 +155,13 @@ export function createRouting(world: RoutingWorld): Routing {
       case 'cancel':
         return remoteAsks.forget(from, received.slot)
       case 'forwarded':
-        return asks.forwarded(received.slot, { member: received.member, path: received.path })
+        return kernel.forwarding.forwarded(received, from)
       default:
         return world.membershipSignal(received, from)
     }
   }
 
-  return { route, forward, receive, livingAt }
+  return { route, receive, livingAt }
 }
 
 const refusals = { full: 'overloaded', stopped: 'died', unreachable: 'died' } as const

@@ -9,12 +9,15 @@ import {
   text,
   union,
 } from '../protocol/schema.ts'
+import { Resources } from './cluster/resources.ts'
 
 export const MemberEntry = struct({
   member: text,
   incarnation: integer,
   /** Absent where the member does not listen. */
   url: optional(text),
+  /** What it has to offer to `createPlacement`. */
+  resources: optional(Resources),
 })
 export type MemberEntry = Infer<typeof MemberEntry>
 
@@ -38,10 +41,10 @@ export const SystemSignal = union({
     failure: literal('died', 'unreachable', 'overloaded', 'refused'),
     cause: text,
   },
+  /** The ask is with another actor now: its end, or its member's loss, is the answer. */
+  forwarded: { slot: integer, member: text, path: text },
   /** An asker that waits no longer. */
   cancel: { slot: integer },
-  /** The ask has been handed on: who answers it now. */
-  forwarded: { slot: integer, member: text, path: text },
   /** From control: who is there and who is gone. */
   members: { joined: list(MemberEntry, 4_096), lost: list(Loss, 4_096) },
   /** The sender stops; it will not come back in this life. */

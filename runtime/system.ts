@@ -14,8 +14,10 @@ import {
 } from './actor.ts'
 import { runCell, spawnCell } from './cell.ts'
 import { createMembership } from './cluster/membership.ts'
+import { checkResources, type Resources } from './cluster/resources.ts'
 import { LifeContext } from './context.ts'
 import type { Environment } from './environment.ts'
+import { createForwarding } from './forwarding.ts'
 import { createInspector, type InspectionEvent, type Listener } from './inspect.ts'
 import { type Cell, describeError, type Kernel, stopCell } from './lives.ts'
 import { createAsks, createRef } from './ref.ts'
@@ -23,7 +25,7 @@ import { createRemoteAsks } from './remote-asks.ts'
 import { createRouting } from './routing.ts'
 import { createScheduler } from './scheduler.ts'
 import { type MemberEntry, SYSTEM_PATH, type SystemSignal } from './signals.ts'
-import { SPAWNER_NAME, type Spawned, type SpawnMessage, spawnerOf } from './spawner.ts'
+import { SPAWNER_NAME, type Spawned, spawnerOf, spawnerOn } from './spawner.ts'
 import type { RestartLimit, RestartPolicy, Supervision } from './supervision.ts'
 import { createTopics, type Topic } from './topics.ts'
 import { createTraces } from './trace.ts'
@@ -39,6 +41,8 @@ export interface SystemOptions {
   readonly incarnation?: number
   /** Kinds that may be spawned from another member (`spawnOn`, the pool). */
   readonly definitions?: readonly AnyDefinition[]
+  /** What this member has to offer to `createPlacement`, as `{ gpu: 2 }`; all members are told. */
+  readonly resources?: Resources
   /** Shared secret of the cluster; a peer with another one is refused. Default ''. */
   readonly token?: string
   readonly limits?: Partial<Limits>
@@ -146,8 +150,10 @@ export function createSystem(options: SystemOptions): System {
     routing.route({ target, lane: 'message', trace: trace(), payload })
 
   const resolve: Resolve = (address) => createRef(address, send) as Ref<never>
+  const { resources } = options
+  if (resources) checkResources(resources)
   const membership = createMembership({
-    self,
+    self: resources ? { ...self, resources } : self,
     token,
     environment,
     limits,
@@ -189,7 +195,17 @@ export function createSystem(options: SystemOptions): System {
     refTo: (path) => resolve({ member, path }),
     stopAt: (path) => void stopAt(path),
     drainAt: (path) => void drainAt(path),
-    forward: (letter, target, payload) => routing.forward(letter, target, payload),
+    forwarding: createForwarding({
+      member,
+      asks,
+      remoteAsks,
+      route: (envelope) => routing.route(envelope),
+      trace,
+      signal,
+      find: (address) => (address.member === member ? routing.livingAt(address) : undefined),
+      deadLetter: (target, cause) => inspector.emit({ type: 'dead-letter', target, cause }),
+      isPresent: (other) => membership.entries.some((entry) => entry.member === other),
+    }),
     trace: () => trace() ?? traces.begin(),
     schedule: (cell) => scheduler.schedule(cell),
     refuseRemoteAsks: (life, cause) => remoteAsks.endLife(life, cause),
@@ -267,12 +283,17 @@ export function createSystem(options: SystemOptions): System {
   const ask = ((ref: Ref<never>, message: object, { timeoutMs }: { timeoutMs: number }) =>
     asks.ask(ref.address, message, { timeoutMs })) as unknown as Ask
 
-  const spawner = spawnerOf((kind, config, spawn): Spawned => {
-    try {
-      return { type: 'spawned', path: spawnKind(kind, config, spawn).address.path }
-    } catch (error) {
-      return { type: 'failed', cause: describeError(error) }
-    }
+  const spawner = spawnerOf({
+    spawn(kind, config, spawn) {
+      try {
+        return { type: 'spawned', path: spawnKind(kind, config, spawn).address.path }
+      } catch (error) {
+        return { type: 'failed', cause: describeError(error) }
+      }
+    },
+    find: (path) => cells.get(path),
+    kinds,
+    stopAt,
   })
   spawnRoot(spawner as unknown as AnyDefinition, undefined, {
     name: SPAWNER_NAME,
@@ -297,7 +318,7 @@ export function createSystem(options: SystemOptions): System {
       config: C,
       { timeoutMs = SPAWN_TIMEOUT_MS, ...spawn }: SpawnOptions & { readonly timeoutMs?: number },
     ): Promise<Ref<M>> {
-      const remote = resolve({ member: on, path: `/${SPAWNER_NAME}` }) as Ref<SpawnMessage>
+      const remote = spawnerOn({ ref: resolve as System['ref'] }, on)
       const request = { type: 'spawn' as const, kind, config, ...spawn }
       const spawned: Spawned = await ask(remote, request, { timeoutMs })
       if (spawned.type === 'failed') throw new StartError(`${on}/${spawn.name}`, spawned.cause)

@@ -43,7 +43,9 @@ export function createDirectory(): Directory {
       const { member, incarnation } = entry
       if (isOver(member, incarnation)) return {}
       const known = members.get(member)
-      members.set(member, { ...known, ...entry, isAbsent: false })
+      // What it has to offer is this life's, not a former one's.
+      const { resources: _, ...place } = known ?? {}
+      members.set(member, { ...place, ...entry, isAbsent: false })
       close(member, incarnation - 1)
       if (!known || known.isAbsent) return { joined: entry }
       if (known.incarnation === incarnation) return {}
@@ -62,6 +64,11 @@ export function createDirectory(): Directory {
   }
 }
 
-function plainEntry({ member, incarnation, url }: MemberEntry): MemberEntry {
-  return { member, incarnation, ...(url !== undefined && { url }) }
+export function plainEntry({ member, incarnation, url, resources }: MemberEntry): MemberEntry {
+  return {
+    member,
+    incarnation,
+    ...(url !== undefined && { url }),
+    ...(resources !== undefined && { resources }),
+  }
 }

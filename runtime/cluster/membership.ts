@@ -20,10 +20,11 @@ import {
   type Welcome,
 } from '../transport/hello.ts'
 import { createLink, type Link } from '../transport/link.ts'
-import { type Change, createDirectory } from './directory.ts'
+import { type Change, createDirectory, plainEntry } from './directory.ts'
 
 export interface MembershipWorld {
-  readonly self: { readonly member: string; readonly incarnation: number }
+  /** With what it has to offer; the others are told. */
+  readonly self: Omit<MemberEntry, 'url'>
   readonly token: string
   readonly environment: Environment
   readonly limits: Limits
@@ -106,6 +107,8 @@ export function createMembership(world: MembershipWorld): Membership {
     if (lost) {
       const peer = peers.get(lost.member)
       if (peer && peer.incarnation <= lost.incarnation) peer.link.end(lost.cause)
+      // An ask may have been forwarded to a member that nothing was ever sent to.
+      if (!peer) world.memberLost(lost.member, lost.cause)
       inspector.emit({ type: 'member-lost', ...lost })
     }
     if (joined) {
@@ -167,7 +170,7 @@ export function createMembership(world: MembershipWorld): Membership {
           return undefined
         }
         peer.tries = 0
-        announce(directory.join(entryOf(welcome)))
+        announce(directory.join(plainEntry(welcome)))
         link.attach(connection, welcome.received)
         return readerOf(peer, connection)
       },
@@ -261,7 +264,7 @@ export function createMembership(world: MembershipWorld): Membership {
 
   function welcome(hello: Hello, connection: Connection): Reader {
     const { member, incarnation, session } = hello
-    announce(directory.join(entryOf(hello)))
+    announce(directory.join(plainEntry(hello)))
     let peer = peers.get(member)
     if (peer && peer.incarnation !== incarnation) {
       peer.link.end(`replaced by incarnation ${incarnation}`)
@@ -270,7 +273,7 @@ export function createMembership(world: MembershipWorld): Membership {
     if (peer && peer.link.session !== session) {
       if (peer.link.hasBeenConnected) {
         peer.link.end('the peer began a new session')
-        announce(directory.join(entryOf(hello)))
+        announce(directory.join(plainEntry(hello)))
         peer = undefined
       } else {
         peer.link.session = session
@@ -338,7 +341,7 @@ export function createMembership(world: MembershipWorld): Membership {
       })
       call(target, hello, {
         welcomed(welcomed, connection) {
-          announce(directory.join(entryOf(welcomed)))
+          announce(directory.join(plainEntry(welcomed)))
           peers.get(welcomed.member)?.link.end('joined anew')
           const place = { url: target, isClient: false, isControl: true }
           const peer = createPeer({ ...lifeOf(welcomed), ...place }, session)
@@ -391,8 +394,4 @@ export function createMembership(world: MembershipWorld): Membership {
 
 function lifeOf({ member, incarnation }: { member: string; incarnation: number }) {
   return { member, incarnation }
-}
-
-function entryOf({ member, incarnation, url }: MemberEntry): MemberEntry {
-  return { member, incarnation, ...(url !== undefined && { url }) }
 }

@@ -2,12 +2,15 @@
 // content, nothing else is read.
 import { decodePacket, encodePacket, ProtocolError } from '../../protocol/codec.ts'
 import { flag, type Infer, integer, optional, struct, text, union } from '../../protocol/schema.ts'
+import { Resources } from '../cluster/resources.ts'
 
 const introduction = {
   member: text,
   incarnation: integer,
   /** Where this member accepts connections; absent where it does not listen. */
   url: optional(text),
+  /** What this member has to offer. */
+  resources: optional(Resources),
   /** Chosen by the dialling side; both sides number and acknowledge packets within it. */
   session: integer,
   /** The last packet of this session that has arrived here. */

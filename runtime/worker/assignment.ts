@@ -12,6 +12,7 @@ import {
   text,
   union,
 } from '../../protocol/schema.ts'
+import { Resources } from '../cluster/resources.ts'
 
 /** The one argument of a worker process. */
 export const Assignment = struct({
@@ -24,6 +25,7 @@ export const Assignment = struct({
   device: optional(text),
   pool: struct({ member: text, path: text }),
   actors: list(struct({ kind: text, name: text, config: plain })),
+  resources: optional(Resources),
   limits: struct({ heartbeatMs: number, silenceMsMax: number, reconnectMsMax: number }),
 })
 export type Assignment = Infer<typeof Assignment>

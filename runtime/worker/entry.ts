@@ -41,6 +41,7 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
     token: assignment.token,
     limits: assignment.limits,
     definitions: options.definitions,
+    ...(assignment.resources && { resources: assignment.resources }),
     onEscalated: (cause) => fail(cause),
   })
   const pool = system.ref<PoolMessage>(assignment.pool)

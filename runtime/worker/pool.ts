@@ -3,6 +3,7 @@
 import { assert } from '../../protocol/assert.ts'
 import { plain } from '../../protocol/schema.ts'
 import { type ActorDefinition, next, type Ref } from '../actor.ts'
+import type { Resources } from '../cluster/resources.ts'
 import type { Exit, Process } from '../environment.ts'
 import {
   backoffMs,
@@ -88,6 +89,8 @@ export interface WorkerOptions {
   readonly devices?: DeviceOptions
   /** `device`: of this life, where there are `devices`. */
   readonly actors: (incarnation: number, device: string | undefined) => readonly ActorStart[]
+  /** What the process has to offer to `createPlacement`, as `{ gpu: 1 }`. */
+  readonly resources?: Resources
   readonly onEvent?: (event: PoolEvent) => void
 }
 
@@ -283,6 +286,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
       ...(device && { device }),
       pool: { member, path: world.pool.address.path },
       actors: options.actors(incarnation, device),
+      ...(options.resources && { resources: options.resources }),
       limits: { heartbeatMs, silenceMsMax, reconnectMsMax },
     }
   }
