@@ -2,9 +2,10 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { actorsBench } from './actors.ts'
 import { decoderBench } from './decoder.ts'
 import { demoBench } from './demo.ts'
-import { type Bench, type Row, table } from './rows.ts'
+import { type Bench, comparison, describeMachine, type Row, table } from './rows.ts'
 import {
   computeShareBench,
   criteriaBench,
@@ -14,7 +15,11 @@ import {
 } from './speech.ts'
 
 /** These run anywhere; the others need recordings. */
-const selfMade: Readonly<Record<string, Bench>> = { demo: demoBench, decoder: decoderBench }
+const selfMade: Readonly<Record<string, Bench>> = {
+  demo: demoBench,
+  decoder: decoderBench,
+  actors: actorsBench,
+}
 const benches: Readonly<Record<string, Bench>> = {
   ...selfMade,
   recovery: recoveryBench,
@@ -44,6 +49,7 @@ if (unknown.length > 0) {
 const shared = join(process.env.TROUPE_SHARED ?? '../shared', 'data/fsdd/recordings')
 const data = values.data ?? (existsSync(shared) ? shared : undefined)
 const seeds = values.seeds.split(',').map(Number)
+const machine = describeMachine()
 const all: Row[] = []
 const names =
   positionals.length > 0 ? positionals : Object.keys(benches).filter((n) => !long.includes(n))
@@ -54,8 +60,9 @@ for (const name of names) {
     continue
   }
   const rows = (await benches[name]?.({ data, seeds })) ?? []
-  console.log(table(rows))
+  const isComparison = rows.some(({ goal }) => goal !== undefined)
+  console.log(isComparison ? comparison(rows) : table(rows))
   all.push(...rows)
 }
-if (values.json) writeFileSync(values.json, `${JSON.stringify(all, null, 2)}\n`)
+if (values.json) writeFileSync(values.json, `${JSON.stringify({ machine, rows: all }, null, 2)}\n`)
 process.exit(0)
