@@ -5,7 +5,7 @@ import type { Envelope } from '../protocol/envelope.ts'
 import { isAddress, isRef } from '../protocol/schema.ts'
 import type { Refusal } from './actor.ts'
 import type { Cell } from './lives.ts'
-import { type Asks, type Route, slotOfPath } from './ref.ts'
+import { type Asks, type Route, receivedBy, slotOfPath } from './ref.ts'
 import type { RemoteAsks } from './remote-asks.ts'
 import { SYSTEM_PATH, type SystemSignal } from './signals.ts'
 
@@ -79,7 +79,7 @@ export function createForwarding(world: ForwardingWorld): Forwarding {
     load({ address }) {
       const { life, mailbox } = world.find(address) ?? {}
       if (!life || !mailbox) return undefined
-      return mailbox.messages + (life.received?.size ?? 0) + remoteAsks.unanswered(life)
+      return mailbox.messages + receivedBy(life).length + remoteAsks.unanswered(life)
     },
     askingMember({ slot, payload }, from) {
       const asker = slot === undefined ? from : (askerOf(payload)?.member ?? from)

@@ -63,7 +63,7 @@ export class Life implements AskParty, Watcher, Watched {
   /** What the turn that runs is about. */
   letter: Letter | undefined = undefined
   made: Set<Slot> | undefined = undefined
-  received: Set<Slot> | undefined = undefined
+  received: Slot | undefined = undefined
   watching: Map<number, Address> | undefined = undefined
   watchers: Set<Watch> | undefined = undefined
   belongings: Belongings | undefined = undefined
@@ -188,7 +188,6 @@ export function endLife(kernel: Kernel, cell: Cell, reason: StopReason): void {
   if (!life) return
   if (life.hasState) sayLastWords(kernel, cell, life, reason)
   cell.life = undefined
-  pastOf(cell).ended = reason
   const cause = reason.type === 'crashed' ? reason.cause : reason.type
   buryLetters(kernel, cell, life, cause)
   endBelongings(life)
@@ -198,10 +197,12 @@ export function endLife(kernel: Kernel, cell: Cell, reason: StopReason): void {
   kernel.watches.endWatched(life, reason)
 }
 
+const STOPPED = { type: 'stopped' } as const
+
 /** Ends the cell for good, children first. */
 export function stopCell(kernel: Kernel, cell: Cell): void {
   const incarnation = cell.life?.incarnation ?? 0
-  endLife(kernel, cell, { type: 'stopped' })
+  endLife(kernel, cell, STOPPED)
   removeCell(kernel, cell)
   kernel.inspector.emit({ type: 'stopped', path: cell.path, incarnation })
 }

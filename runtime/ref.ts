@@ -41,7 +41,8 @@ export function slotOfPath(path: string): number | undefined {
 export interface AskParty {
   readonly incarnation: number
   made: Set<Slot> | undefined
-  received: Set<Slot> | undefined
+  /** The first of a list: an ask for each message must not cost a set. */
+  received: Slot | undefined
 }
 
 const NOBODY: readonly string[] = []
@@ -57,6 +58,9 @@ export class Slot implements Expiring {
   readonly timeoutMs: number
   private readonly asks: Asks
   receiver: AskParty | undefined = undefined
+  /** Its neighbours among all that its receiver has received. */
+  receivedBefore: Slot | undefined = undefined
+  receivedAfter: Slot | undefined = undefined
   resolve!: (value: unknown) => void
   reject!: (error: AskError) => void
   expiresAt = 0
@@ -93,6 +97,13 @@ class ReplyRef implements Ref<unknown> {
   tell(value: unknown): SendResult {
     return this.asks.settle(this.slot, value) ? 'accepted' : 'stopped'
   }
+}
+
+/** The latest first; a copy. */
+export function receivedBy({ received }: AskParty): readonly Slot[] {
+  const slots: Slot[] = []
+  for (let slot = received; slot; slot = slot.receivedAfter) slots.push(slot)
+  return slots
 }
 
 export interface Asks {
@@ -140,8 +151,9 @@ export function createAsks(world: AskWorld): Asks {
     if (!slot) return undefined
     slots.delete(id)
     deadlines.end(slot.timeoutMs, slot)
-    slot.owner?.made?.delete(slot)
-    slot.receiver?.received?.delete(slot)
+    const { owner } = slot
+    if (owner?.made?.delete(slot) && owner.made.size === 0) owner.made = undefined
+    detach(slot)
     return slot
   }
 
@@ -159,9 +171,21 @@ export function createAsks(world: AskWorld): Asks {
     if (slot.target.member !== self.member) world.cancelRemote(slot.target, slot.id)
   }
 
+  function attach(slot: Slot, receiver: AskParty): void {
+    const after = receiver.received
+    slot.receiver = receiver
+    slot.receivedAfter = after
+    if (after) after.receivedBefore = slot
+    receiver.received = slot
+  }
+
   function detach(slot: Slot): void {
-    slot.receiver?.received?.delete(slot)
-    slot.receiver = undefined
+    const { receiver, receivedBefore: before, receivedAfter: after } = slot
+    if (!receiver) return
+    if (before) before.receivedAfter = after
+    else receiver.received = after
+    if (after) after.receivedBefore = before
+    slot.receiver = slot.receivedBefore = slot.receivedAfter = undefined
   }
 
   const isWith = ({ target, via }: Slot, member: string): boolean =>
@@ -226,9 +250,7 @@ export function createAsks(world: AskWorld): Asks {
       const slot = slots.get(id)
       if (!slot) return
       detach(slot)
-      slot.receiver = receiver
-      receiver.received ??= new Set()
-      receiver.received.add(slot)
+      attach(slot, receiver)
     },
     forwarded(id, target) {
       const slot = slots.get(id)
@@ -241,9 +263,10 @@ export function createAsks(world: AskWorld): Asks {
       const slot = slots.get(id)
       return slot !== undefined && isWith(slot, member)
     },
-    endParty({ made, received, incarnation }, cause) {
-      for (const slot of [...(received ?? [])]) fail(slot.id, 'died', cause, incarnation)
-      for (const slot of [...(made ?? [])]) giveUp(slot, 'cancelled', 'the asker ended')
+    endParty(party, cause) {
+      const { made, incarnation } = party
+      for (const slot of receivedBy(party)) fail(slot.id, 'died', cause, incarnation)
+      if (made) for (const slot of [...made]) giveUp(slot, 'cancelled', 'the asker ended')
     },
     failMember(member, cause) {
       for (const slot of [...slots.values()]) {

@@ -56,7 +56,9 @@ export function createRemoteAsks(
     },
     forget,
     endLife(life, cause) {
-      for (const { member, slot } of [...(byLife.get(life) ?? [])]) {
+      const asks = byLife.get(life)
+      if (!asks) return
+      for (const { member, slot } of [...asks]) {
         forget(member, slot)
         signal(member, {
           type: 'refused',

@@ -1,4 +1,5 @@
 // What follows the end of a life: the verdict of `supervision.ts`, carried out.
+import type { StopReason } from './actor.ts'
 import {
   type Cell,
   childrenOf,
@@ -22,41 +23,47 @@ import {
 } from './supervision.ts'
 
 const defaultRestartLimit: RestartLimit = { restartsMax: 5, windowMs: 10_000 }
+const STOPPED = { type: 'stopped' } as const
 const defaultBackoff: Backoff = { delayMs: 50, delayMsMax: 5_000 }
 
 /** The behavior itself said `stop()`. */
 export function finish(kernel: Kernel, cell: Cell): void {
   const incarnation = cell.life?.incarnation ?? 0
-  endLife(kernel, cell, { type: 'stopped' })
+  endLife(kernel, cell, STOPPED)
   kernel.inspector.emit({ type: 'stopped', path: cell.path, incarnation })
-  decide(kernel, cell, { crashed: false, cause: 'stopped' })
+  decide(kernel, cell, { type: 'stopped' })
 }
 
 export function crash(kernel: Kernel, cell: Cell, cause: string, error?: unknown): void {
   reportCrash(kernel, cell, cell.life?.incarnation ?? 0, cause, error)
-  endLife(kernel, cell, { type: 'crashed', cause })
-  decide(kernel, cell, { crashed: true, cause })
+  const death = { type: 'crashed', cause } as const
+  endLife(kernel, cell, death)
+  decide(kernel, cell, death)
 }
 
-function decide(kernel: Kernel, cell: Cell, death: { crashed: boolean; cause: string }): void {
+type Death = Extract<StopReason, { readonly type: 'stopped' | 'crashed' }>
+
+function decide(kernel: Kernel, cell: Cell, death: Death): void {
   const { parent } = cell
   const { restart: policy = 'transient', restartLimit: limit = defaultRestartLimit } = cell.options
   const sharedLimit = parent?.definition.supervision?.restartLimit
   const now = kernel.environment.clock.now()
-  const past = pastOf(cell)
-  const { restarts } = past
+  // Most ends of an actor are for good and leave nothing to remember.
+  const restarts = cell.past?.restarts ?? []
   const ofSiblings = parent && sharedLimit && { limit: sharedLimit, past: pastOf(parent) }
   const shared = ofSiblings && { limit: sharedLimit, restarts: ofSiblings.past.childRestarts }
-  const { crashed } = death
+  const crashed = death.type === 'crashed'
   const verdict = judgeDeath({ policy, crashed, limit, restarts, now, ...(shared && { shared }) })
   switch (verdict) {
     case 'forget':
       return forget(kernel, cell)
     case 'escalate':
-      return escalate(kernel, cell, death.cause)
+      return escalate(kernel, cell, crashed ? death.cause : death.type)
     case 'restart': {
+      const past = pastOf(cell)
       const { backoff = defaultBackoff } = cell.options
       const tries = restartsWithin(restarts, now, limit)
+      past.ended = death
       past.restarts = withRestart(restarts, now, limit)
       if (ofSiblings) {
         const { past: family } = ofSiblings
@@ -93,7 +100,8 @@ function restartAround(kernel: Kernel, dead: Cell, delayMs: number): void {
   for (const cell of group.toReversed()) {
     if (cell === dead) continue
     const { life } = cell
-    endLife(kernel, cell, { type: 'stopped' })
+    endLife(kernel, cell, STOPPED)
+    pastOf(cell).ended = STOPPED
     if (cell.options.restart === 'temporary') removeCell(kernel, cell)
     if (life) {
       const { incarnation } = life
