@@ -32,15 +32,29 @@ const benches: Readonly<Record<string, Bench>> = {
 /** Half an hour each: only by name. */
 const long = ['tuning', 'criteria']
 
-const { values, positionals } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    seeds: { type: 'string', default: '1,2,3,4,5' },
-    json: { type: 'string' },
-  },
-  allowPositionals: true,
-})
+const options = {
+  data: { type: 'string' },
+  seeds: { type: 'string', default: '1,2,3,4,5' },
+  json: { type: 'string' },
+  help: { type: 'boolean' },
+} as const
+const usage = `bun run bench [NAME ...] [--data DIR] [--seeds N,N,...] [--json FILE]
+names: ${Object.keys(benches).join(', ')} (by name only, half an hour each: ${long.join(', ')})`
 
+function readArguments() {
+  try {
+    return parseArgs({ options, allowPositionals: true })
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n${usage}`)
+    process.exit(2)
+  }
+}
+
+const { values, positionals } = readArguments()
+if (values.help) {
+  console.log(usage)
+  process.exit(0)
+}
 const unknown = positionals.filter((name) => !benches[name])
 if (unknown.length > 0) {
   console.error(`no benchmark ${unknown.join(', ')}: ${Object.keys(benches).join(', ')}`)
