@@ -1,195 +1,257 @@
-// Values and envelopes as bytes, and back. The only importer of MessagePack.
+// Values and packets as bytes, and back. The only importer of MessagePack.
 //
 //   version u8 | header length u32 LE | header (MessagePack) | 0 to 7 zero bytes | blobs
 //
 // Bytes of 512 and more lie beside the header as blobs, each aligned to 8 bytes with zeros before it, so
-// the receiver views a tensor where it landed. A packet's header is
-// [sequence, acknowledged, addresses, envelopes]: an address that many envelopes name is written once.
-import { Decoder, Encoder, ExtData, type ExtensionCodecType } from '@msgpack/msgpack'
+// the receiver views a tensor where it landed. The header of a record is one value; that of a packet is
+// a list of eight, or of nine for the announcement of a piece:
+//
+//   [stream, sequence, signals, messages, bulk, offset, addresses, envelopes]
+//   [stream, sequence, signals, messages, bulk, offset, at, bytes, total]
+//
+// `signals` to `offset` acknowledge (see `Position`). `envelopes` holds five fields of each in turn:
+// target and sender as indexes into `addresses` (a sender may be nil), trace, slot or nil, payload.
+// What a piece announces, bytes `at` to `at + bytes` of a packet of `total` bytes, is the next WebSocket
+// message as it is, without a header: so a tensor is sent from where it lies.
+import { Encoder, ExtData, type ExtensionCodecType } from '@msgpack/msgpack'
 import { type Address, formatAddress, parseAddress, type Ref } from './address.ts'
 import type { Envelope } from './envelope.ts'
 import { limits } from './limits.ts'
+import { refuseExotic } from './measure.ts'
+import { join, type Parts } from './parts.ts'
+import { ProtocolError, Reader } from './reader.ts'
 import { isRef, type Resolve } from './schema.ts'
-import { checkStructure, ProtocolError } from './structure.ts'
 
-export { ProtocolError } from './structure.ts'
+export { ProtocolError } from './reader.ts'
 
-export interface Packet {
-  /** Position in its session; 0 carries no envelopes that must arrive once. */
+/**
+ * Each numbers its packets from 1 and keeps their order. Messages above `pieceBytesMax`, and what must
+ * stay behind them, form the bulk stream, whose packets may travel in pieces between the others'.
+ */
+export type Stream = 'signals' | 'messages' | 'bulk'
+
+/** How far the streams of a session have arrived. Never goes back within a session. */
+export interface Position {
+  /** The last packet of each stream that has arrived. */
+  readonly signals: number
+  readonly messages: number
+  readonly bulk: number
+  /** Bytes of the bulk packet after that. */
+  readonly offset: number
+}
+
+export type Packet = Batch | Piece
+
+interface Numbered {
+  readonly stream: Stream
+  /** Position in its stream; 0 carries no envelopes that must arrive once. */
   readonly sequence: number
-  /** Every packet up to this one has arrived. */
-  readonly acknowledged: number
+  readonly acknowledged: Position
+}
+
+export interface Batch extends Numbered {
+  readonly type: 'batch'
   readonly envelopes: readonly Envelope[]
 }
 
+/** Announces the next WebSocket message. */
+export interface Piece extends Numbered {
+  readonly type: 'piece'
+  readonly at: number
+  readonly bytes: number
+  /** Of the whole packet. */
+  readonly total: number
+}
+
+export const START: Position = { signals: 0, messages: 0, bulk: 0, offset: 0 }
+
+type BatchOptions = Partial<Numbered>
+
+/** All envelopes are of the stream's lane. Throws `ProtocolError` for what cannot travel. */
 export function encodePacket(
   envelopes: readonly Envelope[],
-  { sequence = 0, acknowledged = 0 }: Partial<Omit<Packet, 'envelopes'>> = {},
+  options: BatchOptions = {},
 ): Uint8Array<ArrayBuffer> {
+  return join(encodeParts(envelopes, options))
+}
+
+export function encodeParts(
+  envelopes: readonly Envelope[],
+  { stream = 'signals', sequence = 0, acknowledged = START }: BatchOptions = {},
+): Parts {
+  const texts: string[] = []
   const indexes = new Map<string, number>()
+  let lastAddress: Address | undefined
+  let lastIndex = 0
+  // The same ref told again and again is the same address object.
   const indexOf = (address: Address): number => {
+    if (address === lastAddress) return lastIndex
     const text = formatAddress(address)
-    const index = indexes.get(text) ?? indexes.size
-    indexes.set(text, index)
-    return index
+    lastAddress = address
+    lastIndex = indexes.get(text) ?? texts.length
+    if (lastIndex === texts.length) {
+      indexes.set(text, lastIndex)
+      texts.push(text)
+    }
+    return lastIndex
   }
-  const rows = envelopes.map(({ target, sender, lane, trace, slot, payload }) => [
-    indexOf(target),
-    sender ? indexOf(sender) : null,
-    lane === 'signal' ? 0 : 1,
-    trace,
-    slot ?? null,
-    payload,
-  ])
-  return encodeRecord([sequence, acknowledged, [...indexes.keys()], rows])
+  const fields: unknown[] = []
+  for (const { target, sender, trace, slot, payload } of envelopes) {
+    const from = sender ? indexOf(sender) : null
+    fields.push(indexOf(target), from, trace, slot ?? null, payload)
+  }
+  const { signals, messages, bulk, offset } = acknowledged
+  const place = [streams.indexOf(stream), sequence, signals, messages, bulk, offset]
+  return partsOf([...place, texts, fields])
+}
+
+export function encodePiece(piece: Omit<Piece, 'type'>): Uint8Array<ArrayBuffer> {
+  const { stream, sequence, acknowledged, at, bytes, total } = piece
+  const { signals, messages, bulk, offset } = acknowledged
+  const place = [streams.indexOf(stream), sequence, signals, messages, bulk, offset]
+  return join(partsOf([...place, at, bytes, total]))
 }
 
 /** Throws `ProtocolError` only. Payloads stay opaque; refs in them are what `resolve` makes of addresses. */
 export function decodePacket(bytes: Uint8Array, resolve: Resolve = asAddress): Packet {
-  const header = decodeRecord(bytes, resolve)
-  if (!isList(header, 4)) throw new ProtocolError('packet header: expected four fields')
-  const [sequence, acknowledged, texts, rows] = header
-  if (
-    !isCount(sequence) ||
-    !isCount(acknowledged) ||
-    !Array.isArray(texts) ||
-    !Array.isArray(rows)
-  ) {
-    throw new ProtocolError('packet header: expected sequence, acknowledged, addresses, envelopes')
+  const { reader, reading } = open(bytes, resolve)
+  const length = reader.listLength()
+  if (length !== BATCH_FIELDS && length !== PIECE_FIELDS) {
+    throw new ProtocolError('packet header: expected eight or nine fields')
   }
-  if (rows.length > limits.envelopesMax) {
-    throw new ProtocolError(`packet: more than ${limits.envelopesMax} envelopes`)
+  const stream = streams[reader.count()]
+  if (stream === undefined) throw new ProtocolError('packet header: an unknown stream')
+  const sequence = reader.count()
+  const signals = reader.count()
+  const messages = reader.count()
+  const bulk = reader.count()
+  const acknowledged = { signals, messages, bulk, offset: reader.count() }
+  if (length === PIECE_FIELDS) {
+    const piece = { at: reader.count(), bytes: reader.count(), total: reader.count() }
+    close(reader, reading)
+    return { type: 'piece', stream, sequence, acknowledged, ...piece }
   }
-  const addresses = texts.map((text) => {
-    const address = typeof text === 'string' ? parseAddress(text) : undefined
-    if (!address) throw new ProtocolError('packet header: expected addresses')
-    return address
-  })
-  return {
-    sequence,
-    acknowledged,
-    envelopes: rows.map((row: unknown) => decodeEnvelope(row, addresses)),
-  }
+  const envelopes = readEnvelopes(reader, stream)
+  close(reader, reading)
+  return { type: 'batch', stream, sequence, acknowledged, envelopes }
 }
 
-function decodeEnvelope(row: unknown, addresses: readonly Address[]): Envelope {
-  if (!isList(row, 6)) throw new ProtocolError('envelope: expected six fields')
-  const [targetIndex, senderIndex, lane, trace, slot, payload] = row
-  const target = addresses[targetIndex as number]
-  const sender = senderIndex === null ? undefined : addresses[senderIndex as number]
-  const isWhole =
-    target !== undefined &&
-    (senderIndex === null || sender !== undefined) &&
-    (lane === 0 || lane === 1) &&
-    isCount(trace) &&
-    (slot === null || isCount(slot))
-  if (!isWhole) throw new ProtocolError('envelope: a field is out of range')
-  return {
-    target,
-    ...(sender && { sender }),
-    lane: lane === 0 ? 'signal' : 'message',
-    trace,
-    ...(slot !== null && { slot }),
-    payload,
+function readEnvelopes(reader: Reader, stream: Stream): readonly Envelope[] {
+  const addresses: Address[] = []
+  for (let left = reader.listLength(); left > 0; left--) {
+    const text = reader.value(HEADER_DEPTH)
+    const address = typeof text === 'string' ? parseAddress(text) : undefined
+    if (!address) throw new ProtocolError('packet header: expected addresses')
+    addresses.push(address)
   }
+  const fields = reader.listLength()
+  const count = fields / ENVELOPE_FIELDS
+  if (!Number.isInteger(count)) throw new ProtocolError('envelopes: expected five fields of each')
+  if (count > limits.envelopesMax) {
+    throw new ProtocolError(`packet: more than ${limits.envelopesMax} envelopes`)
+  }
+  const lane = stream === 'signals' ? 'signal' : 'message'
+  const envelopes: Envelope[] = []
+  for (let i = 0; i < count; i++) {
+    const target = addresses[reader.count()]
+    const senderIndex = reader.countOrNil()
+    const trace = reader.count()
+    const slot = reader.countOrNil()
+    const payload = reader.value(HEADER_DEPTH)
+    if (!target) throw new ProtocolError('envelope: an address that the packet does not list')
+    if (senderIndex === undefined && slot === undefined) {
+      envelopes.push({ target, lane, trace, payload })
+      continue
+    }
+    const sender = senderIndex === undefined ? undefined : addresses[senderIndex]
+    if (senderIndex !== undefined && !sender) throw new ProtocolError('envelope: no such sender')
+    envelopes.push({
+      target,
+      ...(sender && { sender }),
+      lane,
+      trace,
+      ...(slot !== undefined && { slot }),
+      payload,
+    })
+  }
+  return envelopes
 }
 
 /** One plain value; refs become addresses. The only copy of its tensors is the one into the result. */
 export function encodeRecord(value: unknown): Uint8Array<ArrayBuffer> {
-  const blobs: Blobs = { list: [], bytes: 0 }
-  const header = encodeHeader(value, blobs)
-  if (header.byteLength > limits.headerBytesMax) {
-    throw new ProtocolError(`a header of ${header.byteLength} bytes: send large data as tensors`)
-  }
-  const area = blobs.list.length === 0 ? PREFIX_BYTES + header.byteLength : blobArea(header)
-  if (area + blobs.bytes > limits.packetBytesMax) {
-    throw new ProtocolError(`${area + blobs.bytes} bytes: above packetBytesMax`)
-  }
-  const packet = new Uint8Array(area + blobs.bytes)
-  packet[0] = VERSION
-  new DataView(packet.buffer).setUint32(1, header.byteLength, true)
-  packet.set(header, PREFIX_BYTES)
-  let at = area
-  for (const blob of blobs.list) {
-    at = aligned(at)
-    packet.set(blob, at)
-    at += blob.byteLength
-  }
-  return packet
+  return join(partsOf(value))
 }
 
-/** Throws `ProtocolError` only. Bytes in the result are views into `bytes`, or into one aligned copy. */
+/** Throws `ProtocolError` only. Blobs in the result are views into `bytes`, or into one aligned copy. */
 export function decodeRecord(bytes: Uint8Array, resolve: Resolve = asAddress): unknown {
+  const { reader, reading } = open(bytes, resolve)
+  const value = reader.value()
+  close(reader, reading)
+  return value
+}
+
+function partsOf(value: unknown): Parts {
+  const blobs: Uint8Array[] = []
+  const header = encodeHeader(value, blobs)
+  const headerBytes = header.byteLength
+  if (headerBytes > limits.headerBytesMax) {
+    throw new ProtocolError(`a header of ${headerBytes} bytes: send large data as tensors`)
+  }
+  const head = new Uint8Array(PREFIX_BYTES + headerBytes)
+  head[0] = VERSION
+  head[1] = headerBytes
+  head[2] = headerBytes >> 8
+  head[3] = headerBytes >> 16
+  head[4] = headerBytes >> 24
+  head.set(header, PREFIX_BYTES)
+  let byteLength = head.byteLength
+  const starts: number[] = []
+  for (const blob of blobs) {
+    starts.push(aligned(byteLength))
+    byteLength = aligned(byteLength) + blob.byteLength
+  }
+  if (byteLength > limits.packetBytesMax) {
+    throw new ProtocolError(`${byteLength} bytes: above packetBytesMax`)
+  }
+  return { byteLength, head, blobs, starts }
+}
+
+function open(bytes: Uint8Array, resolve: Resolve): { reader: Reader; reading: Reading } {
   if (bytes.byteLength > limits.packetBytesMax) throw new ProtocolError('above packetBytesMax')
   if (bytes.byteLength < PREFIX_BYTES) throw new ProtocolError('truncated before the header')
   if (bytes[0] !== VERSION) {
     throw new ProtocolError(`protocol version ${bytes[0]}: this member speaks ${VERSION}`)
   }
   const packet = bytes.byteOffset % ALIGNMENT === 0 ? bytes : bytes.slice()
-  const headerBytes = new DataView(packet.buffer, packet.byteOffset).getUint32(1, true)
+  const headerBytes = (bytes[1]! | (bytes[2]! << 8) | (bytes[3]! << 16) | (bytes[4]! << 24)) >>> 0
   const headerEnd = PREFIX_BYTES + headerBytes
   if (headerBytes > limits.headerBytesMax || headerEnd > packet.byteLength) {
     throw new ProtocolError(`a header of ${headerBytes} bytes in ${packet.byteLength}`)
   }
-  const header = packet.subarray(PREFIX_BYTES, headerEnd)
-  checkStructure(header, limits)
   const reading: Reading = { packet, at: headerEnd, resolve }
-  const value = decodeHeader(header, reading)
-  if (reading.at !== packet.byteLength) {
-    throw new ProtocolError(`${packet.byteLength - reading.at} trailing bytes`)
-  }
-  return value
+  const range = { start: PREFIX_BYTES, end: headerEnd }
+  const reader = new Reader(packet, range, limits, (type, header, start, end) =>
+    readExtension(type, header.subarray(start, end), reading),
+  )
+  return { reader, reading }
 }
 
-/**
- * About how many bytes a payload takes, never less than its blobs. Throws `ProtocolError` for what
- * cannot travel, so that the sender is told in the line that sends it.
- */
-export function measureBytes(payload: unknown, depth = 0): number {
-  if (depth > limits.depthMax - HEADER_DEPTH) {
-    throw new ProtocolError(`nested deeper than ${limits.depthMax - HEADER_DEPTH}`)
-  }
-  switch (typeof payload) {
-    case 'string':
-      return 5 + payload.length
-    case 'number':
-      return 9
-    case 'boolean':
-    case 'undefined':
-      return 1
-    case 'object':
-      break
-    default:
-      throw new ProtocolError(`a ${typeof payload} cannot be sent`)
-  }
-  if (payload === null) return 1
-  if (payload instanceof Uint8Array) return ALIGNMENT + payload.byteLength
-  if (isRef(payload)) return 64
-  refuseExotic(payload)
-  let bytes = 5
-  if (Array.isArray(payload)) {
-    for (const element of payload) bytes += measureBytes(element, depth + 1)
-  } else {
-    for (const key in payload) {
-      bytes += 5 + key.length + measureBytes(payload[key as keyof typeof payload], depth + 1)
-    }
-  }
-  return bytes
+function close(reader: Reader, { packet, at }: Reading): void {
+  reader.finish()
+  if (at !== packet.byteLength) throw new ProtocolError(`${packet.byteLength - at} trailing bytes`)
 }
 
 const VERSION = 1
 const PREFIX_BYTES = 5
 const ALIGNMENT = 8
+const streams: readonly Stream[] = ['signals', 'messages', 'bulk']
+const BATCH_FIELDS = 8
+const PIECE_FIELDS = 9
+const ENVELOPE_FIELDS = 5
 /** The lists around a payload. */
-const HEADER_DEPTH = 4
+const HEADER_DEPTH = 2
 const BLOB_TYPE = 1
 const ADDRESS_TYPE = 2
-
-interface Blobs {
-  readonly list: Uint8Array[]
-  /** From the start of the blob area, paddings included. */
-  bytes: number
-}
 
 interface Reading {
   readonly packet: Uint8Array
@@ -201,9 +263,9 @@ interface Reading {
 const textEncoder = new TextEncoder()
 const textDecoder = new TextDecoder('utf-8', { fatal: true })
 
-// MessagePack hands the context of the call to the extension codec; one object each, filled per call,
-// spares building an encoder for every packet.
-const writing: { blobs: Blobs } = { blobs: { list: [], bytes: 0 } }
+// MessagePack hands the context of the call to the extension codec; one object, filled per call, spares
+// building an encoder for every packet.
+const writing: { blobs: Uint8Array[] } = { blobs: [] }
 const encoding: ExtensionCodecType<typeof writing> = {
   tryToEncode(object, { blobs }) {
     if (object instanceof Uint8Array) {
@@ -226,27 +288,7 @@ const encoder = new Encoder({
   maxDepth: limits.depthMax,
 })
 
-const current: { reading: Reading | undefined } = { reading: undefined }
-const decoding: ExtensionCodecType<typeof current> = {
-  tryToEncode: () => null,
-  decode(data, type, { reading }) {
-    if (reading === undefined) throw new ProtocolError('an extension outside of a packet')
-    if (type === BLOB_TYPE) return viewBlob(data, reading)
-    if (type !== ADDRESS_TYPE) throw new ProtocolError(`unknown extension type ${type}`)
-    const address = parseAddress(textDecoder.decode(data))
-    if (!address) throw new ProtocolError('an address that cannot be read')
-    return reading.resolve(address)
-  },
-}
-const decoder = new Decoder({
-  extensionCodec: decoding,
-  context: current,
-  maxStrLength: limits.stringBytesMax,
-  maxBinLength: limits.blobBytesMin,
-  maxExtLength: 4_096,
-})
-
-function encodeHeader(value: unknown, blobs: Blobs): Uint8Array {
+function encodeHeader(value: unknown, blobs: Uint8Array[]): Uint8Array {
   writing.blobs = blobs
   try {
     return encoder.encodeSharedRef(value)
@@ -255,24 +297,28 @@ function encodeHeader(value: unknown, blobs: Blobs): Uint8Array {
   }
 }
 
-function decodeHeader(header: Uint8Array, reading: Reading): unknown {
-  current.reading = reading
-  try {
-    return decoder.decode(header)
-  } catch (error) {
-    throw asProtocolError(error)
-  } finally {
-    current.reading = undefined
-  }
-}
-
-function appendBlob(blob: Uint8Array, blobs: Blobs): ExtData {
-  if (blobs.list.length >= limits.blobsMax) throw new ProtocolError('above blobsMax')
-  blobs.bytes = aligned(blobs.bytes) + blob.byteLength
-  blobs.list.push(blob)
+function appendBlob(blob: Uint8Array, blobs: Uint8Array[]): ExtData {
+  if (blobs.length >= limits.blobsMax) throw new ProtocolError('above blobsMax')
+  blobs.push(blob)
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, blob.byteLength, true)
   return new ExtData(BLOB_TYPE, length)
+}
+
+function readExtension(type: number, data: Uint8Array, reading: Reading): unknown {
+  if (type === BLOB_TYPE) return viewBlob(data, reading)
+  if (type !== ADDRESS_TYPE) throw new ProtocolError(`unknown extension type ${type}`)
+  const address = parseAddress(decodeText(data))
+  if (!address) throw new ProtocolError('an address that cannot be read')
+  return reading.resolve(address)
+}
+
+function decodeText(bytes: Uint8Array): string {
+  try {
+    return textDecoder.decode(bytes)
+  } catch (error) {
+    throw asProtocolError(error)
+  }
 }
 
 // Blobs lie in the order in which the header names them, so a length is all that it needs to say.
@@ -289,24 +335,8 @@ function viewBlob(data: Uint8Array, reading: Reading): Uint8Array {
   return new Uint8Array(packet.buffer, packet.byteOffset + start, length)
 }
 
-function blobArea(header: Uint8Array): number {
-  return aligned(PREFIX_BYTES + header.byteLength)
-}
-
 function aligned(offset: number): number {
   return Math.ceil(offset / ALIGNMENT) * ALIGNMENT
-}
-
-/** Objects that MessagePack would turn into something else without a word. */
-function refuseExotic(object: object): void {
-  if (Array.isArray(object)) return
-  if (ArrayBuffer.isView(object)) {
-    throw new ProtocolError('a typed array cannot be sent: send a tensor or a Uint8Array')
-  }
-  const prototype: unknown = Object.getPrototypeOf(object)
-  if (prototype !== Object.prototype && prototype !== null) {
-    throw new ProtocolError(`a ${object.constructor?.name} cannot be sent: send plain data`)
-  }
 }
 
 function asProtocolError(error: unknown): ProtocolError {
@@ -317,12 +347,4 @@ function asProtocolError(error: unknown): ProtocolError {
 function asAddress(address: Address): Ref<never> {
   // Where nobody resolves (journals, tools) an address stays an address; schemas accept both.
   return address as unknown as Ref<never>
-}
-
-function isList(value: unknown, length: number): value is unknown[] {
-  return Array.isArray(value) && value.length === length
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
 }

@@ -32,9 +32,9 @@ export async function listenOnBun(options: ListenOptions): Promise<Listener> {
       websocket: {
         perMessageDeflate: false,
         idleTimeout: 0,
-        maxPayloadLength: limits.packetBytesMax,
+        maxPayloadLength: limits.socketMessageBytesMax,
         // Never reached, because nothing is sent while more than BUFFERED_BYTES_MAX waits.
-        backpressureLimit: limits.packetBytesMax + 2 * BUFFERED_BYTES_MAX,
+        backpressureLimit: limits.socketMessageBytesMax + 2 * BUFFERED_BYTES_MAX,
         open(socket) {
           socket.binaryType = 'uint8array'
           socket.data.events = accept(connectionOf(socket))

@@ -32,7 +32,7 @@ export function connectWebSocket(clock: Clock, url: string, events: ConnectionEv
   socket.onopen = () => events.opened()
   socket.onmessage = ({ data }) => {
     if (isClosed) return
-    if (data instanceof ArrayBuffer && data.byteLength <= limits.packetBytesMax) {
+    if (data instanceof ArrayBuffer && data.byteLength <= limits.socketMessageBytesMax) {
       events.received(new Uint8Array(data))
     } else {
       socket.close(1003)
