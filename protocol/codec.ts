@@ -4,15 +4,15 @@
 //
 // Bytes of 512 and more lie beside the header as blobs, each aligned to 8 bytes with zeros before it, so
 // the receiver views a tensor where it landed. The header of a record is one value; that of a packet is
-// a list of eight, or of nine for the announcement of a piece:
+// a list of eight, or of nine where it announces pieces:
 //
 //   [stream, sequence, signals, messages, bulk, offset, addresses, envelopes]
 //   [stream, sequence, signals, messages, bulk, offset, at, bytes, total]
 //
 // `signals` to `offset` acknowledge (see `Position`). `envelopes` holds five fields of each in turn:
 // target and sender as indexes into `addresses` (a sender may be nil), trace, slot or nil, payload.
-// What a piece announces, bytes `at` to `at + bytes` of a packet of `total` bytes, is the next WebSocket
-// message as it is, without a header: so a tensor is sent from where it lies.
+// Announced are bytes `at` to `at + bytes` of a bulk packet of `total` bytes: they are the next WebSocket
+// messages as they are, without a header, so that a tensor is sent from where it lies.
 import { Encoder, ExtData, type ExtensionCodecType } from '@msgpack/msgpack'
 import { type Address, formatAddress, parseAddress, type Ref } from './address.ts'
 import type { Envelope } from './envelope.ts'
@@ -40,7 +40,7 @@ export interface Position {
   readonly offset: number
 }
 
-export type Packet = Batch | Piece
+export type Packet = Batch | Pieces
 
 interface Numbered {
   readonly stream: Stream
@@ -54,9 +54,9 @@ export interface Batch extends Numbered {
   readonly envelopes: readonly Envelope[]
 }
 
-/** Announces the next WebSocket message. */
-export interface Piece extends Numbered {
-  readonly type: 'piece'
+/** Announces the next WebSocket messages, up to so many bytes. */
+export interface Pieces extends Numbered {
+  readonly type: 'pieces'
   readonly at: number
   readonly bytes: number
   /** Of the whole packet. */
@@ -105,8 +105,8 @@ export function encodeParts(
   return partsOf([...place, texts, fields])
 }
 
-export function encodePiece(piece: Omit<Piece, 'type'>): Uint8Array<ArrayBuffer> {
-  const { stream, sequence, acknowledged, at, bytes, total } = piece
+export function encodePieces(pieces: Omit<Pieces, 'type'>): Uint8Array<ArrayBuffer> {
+  const { stream, sequence, acknowledged, at, bytes, total } = pieces
   const { signals, messages, bulk, offset } = acknowledged
   const place = [streams.indexOf(stream), sequence, signals, messages, bulk, offset]
   return join(partsOf([...place, at, bytes, total]))
@@ -116,7 +116,7 @@ export function encodePiece(piece: Omit<Piece, 'type'>): Uint8Array<ArrayBuffer>
 export function decodePacket(bytes: Uint8Array, resolve: Resolve = asAddress): Packet {
   const { reader, reading } = open(bytes, resolve)
   const length = reader.listLength()
-  if (length !== BATCH_FIELDS && length !== PIECE_FIELDS) {
+  if (length !== BATCH_FIELDS && length !== PIECES_FIELDS) {
     throw new ProtocolError('packet header: expected eight or nine fields')
   }
   const stream = streams[reader.count()]
@@ -126,10 +126,10 @@ export function decodePacket(bytes: Uint8Array, resolve: Resolve = asAddress): P
   const messages = reader.count()
   const bulk = reader.count()
   const acknowledged = { signals, messages, bulk, offset: reader.count() }
-  if (length === PIECE_FIELDS) {
-    const piece = { at: reader.count(), bytes: reader.count(), total: reader.count() }
+  if (length === PIECES_FIELDS) {
+    const pieces = { at: reader.count(), bytes: reader.count(), total: reader.count() }
     close(reader, reading)
-    return { type: 'piece', stream, sequence, acknowledged, ...piece }
+    return { type: 'pieces', stream, sequence, acknowledged, ...pieces }
   }
   const envelopes = readEnvelopes(reader, stream)
   close(reader, reading)
@@ -246,7 +246,7 @@ const PREFIX_BYTES = 5
 const ALIGNMENT = 8
 const streams: readonly Stream[] = ['signals', 'messages', 'bulk']
 const BATCH_FIELDS = 8
-const PIECE_FIELDS = 9
+const PIECES_FIELDS = 9
 const ENVELOPE_FIELDS = 5
 /** The lists around a payload. */
 const HEADER_DEPTH = 2

@@ -43,7 +43,7 @@ export function join(parts: Parts): Uint8Array<ArrayBuffer> {
 }
 
 /** Of a blob, less than this is copied rather than sent on its own. */
-const VIEW_BYTES_MIN = 65_536
+const VIEW_BYTES_MIN = 16_384
 
 function copyInto(
   bytes: Uint8Array,

@@ -1,21 +1,19 @@
 // The receiving side of a packet that comes in pieces, one at a time. Nothing is believed before it has
 // arrived: the room for the whole is made when a part of it is there, so a claim of 128 MiB costs its
 // sender 16 MiB; and every byte is copied once.
-import { ProtocolError } from '../../protocol/codec.ts'
+import { type Pieces, ProtocolError } from '../../protocol/codec.ts'
 
 export interface Assembly {
   /** Bytes that have arrived of the packet being put together; 0 where there is none. */
   readonly offset: number
-  /** Throws `ProtocolError` where this piece is not the next one. */
-  expect(piece: PieceOf): void
-  /** The announced bytes; returns the packet with its last piece. */
+  /** Announced bytes are to come next. */
+  readonly isExpecting: boolean
+  /** Throws `ProtocolError` where these pieces are not the next ones. */
+  expect(pieces: Pick<Pieces, 'at' | 'bytes' | 'total'>): void
+  /** The next of the announced bytes; returns the packet with the last of them. */
   add(bytes: Uint8Array): Uint8Array<ArrayBuffer> | undefined
-}
-
-export interface PieceOf {
-  readonly at: number
-  readonly bytes: number
-  readonly total: number
+  /** What was announced comes on another connection, announced again. */
+  interrupt(): void
 }
 
 export function createAssembly(packetBytesMax: number): Assembly {
@@ -41,32 +39,40 @@ export function createAssembly(packetBytesMax: number): Assembly {
     get offset() {
       return offset
     },
-    expect(piece) {
-      if (piece.total > packetBytesMax) throw new ProtocolError('pieces of more than a packet')
-      if (piece.at !== offset) throw new ProtocolError(`a piece at ${piece.at} after ${offset}`)
-      if (offset > 0 && piece.total !== total) throw new ProtocolError('pieces of another packet')
-      if (piece.bytes === 0 || piece.at + piece.bytes > piece.total) {
-        throw new ProtocolError(`a piece of ${piece.bytes} bytes in ${piece.total}`)
+    get isExpecting() {
+      return expected > 0
+    },
+    interrupt() {
+      expected = 0
+    },
+    expect({ at, bytes, total: whole }) {
+      if (whole > packetBytesMax) throw new ProtocolError('pieces of more than a packet')
+      if (at !== offset) throw new ProtocolError(`pieces from ${at} on after ${offset}`)
+      if (offset > 0 && whole !== total) throw new ProtocolError('pieces of another packet')
+      if (bytes === 0 || at + bytes > whole) {
+        throw new ProtocolError(`pieces of ${bytes} bytes in ${whole}`)
       }
-      total = piece.total
-      expected = piece.bytes
+      total = whole
+      expected = bytes
     },
     add(bytes) {
-      if (bytes.byteLength !== expected) {
-        throw new ProtocolError(`${bytes.byteLength} bytes, where ${expected} were announced`)
+      const { byteLength } = bytes
+      if (byteLength === 0 || byteLength > expected) {
+        throw new ProtocolError(`a piece of ${byteLength} bytes, where ${expected} are announced`)
       }
       if (room) room.set(bytes, offset)
       else early.push(bytes)
-      offset += expected
+      expected -= byteLength
+      offset += byteLength
       if (offset * CLAIM_FACTOR_MAX >= total) room ??= makeRoom()
       if (offset < total) return undefined
       const whole = room
       room = undefined
-      total = offset = expected = 0
+      total = offset = 0
       return whole
     },
   }
 }
 
 /** Room is made for at most so many times what has arrived. */
-const CLAIM_FACTOR_MAX = 8
+const CLAIM_FACTOR_MAX = 64

@@ -9,7 +9,7 @@ import {
   decodePacket,
   encodePacket,
   encodeParts,
-  encodePiece,
+  encodePieces,
   type Packet,
   type Position,
   ProtocolError,
@@ -68,10 +68,8 @@ export function createLink(options: LinkOptions): Link {
   /** Path -> envelopes of the bulk stream that are not yet acknowledged. */
   const bulkPaths = new Map<string, number>()
   let isBulksTurn = false
-  /** Announced and not yet sent. */
-  let announced: { readonly kept: Kept; readonly bytes: Uint8Array } | undefined
-  /** The next bytes from the peer are those of a piece. */
-  let isPieceNext = false
+  /** Of that packet so many bytes are announced and not yet sent. */
+  let announced: { readonly kept: Kept; left: number } | undefined
   let received: Position = START
   let acknowledged: Position = START
   let unsaidPackets = 0
@@ -107,7 +105,7 @@ export function createLink(options: LinkOptions): Link {
   }
 
   function sendNext(): Sending {
-    if (announced) return sendAnnounced()
+    if (announced) return sendPiece(announced)
     const sending = sendFrom('signals')
     if (sending !== 'nothing') return sending
     if (messages.flightBytes + bulk.flightBytes >= limits.windowBytesMax) return 'nothing'
@@ -127,29 +125,34 @@ export function createLink(options: LinkOptions): Link {
     if (!kept) return 'nothing'
     const at = outbox.offsetOf(kept)
     const { byteLength: total } = kept.parts
-    if (stream === 'bulk' && total - at > limits.pieceBytesMax) return sendPiece(kept, at)
-    if (at > 0) return sendPiece(kept, at)
+    const isWhole = stream !== 'bulk' || (at === 0 && total <= limits.pieceBytesMax)
+    if (!isWhole) return announce(kept, at)
     if (connection?.send(join(kept.parts)) !== 'sent') return 'stuck'
     outbox.sent(kept, total)
     if (isFresh) said(position)
     return 'sent'
   }
 
-  function sendPiece(kept: Kept, at: number): Sending {
+  function announce(kept: Kept, at: number): Sending {
     const { sequence, parts } = kept
-    const bytes = pieceOf(parts, at, limits.pieceBytesMax)
+    const total = parts.byteLength
+    const room = limits.windowBytesMax - messages.flightBytes - bulk.flightBytes
+    const bytes = Math.min(total - at, limits.runBytesMax, room)
     const place = { stream: 'bulk', sequence, acknowledged: received } as const
-    const piece = { ...place, at, bytes: bytes.byteLength, total: parts.byteLength }
-    if (connection?.send(encodePiece(piece)) !== 'sent') return 'stuck'
+    if (connection?.send(encodePieces({ ...place, at, bytes, total })) !== 'sent') return 'stuck'
     said(received)
-    announced = { kept, bytes }
-    return sendAnnounced()
+    announced = { kept, left: bytes }
+    return 'sent'
   }
 
-  function sendAnnounced(): Sending {
-    if (!announced || connection?.send(announced.bytes) !== 'sent') return 'stuck'
-    bulk.sent(announced.kept, announced.bytes.byteLength)
-    announced = undefined
+  function sendPiece(run: { readonly kept: Kept; left: number }): Sending {
+    const { kept, left } = run
+    const at = bulk.offsetOf(kept)
+    const piece = pieceOf(kept.parts, at, Math.min(left, limits.pieceBytesMax))
+    if (connection?.send(piece) !== 'sent') return 'stuck'
+    bulk.sent(kept, piece.byteLength)
+    run.left -= piece.byteLength
+    if (run.left === 0) announced = undefined
     return 'sent'
   }
 
@@ -163,7 +166,7 @@ export function createLink(options: LinkOptions): Link {
 
   /** Says that we are alive and what has arrived. */
   function say(): void {
-    // Between an announcement and its bytes nothing may be said.
+    // Between an announcement and the last of its bytes nothing may be said.
     if (announced || connection?.send(encodePacket([], { acknowledged: received })) !== 'sent')
       return
     said(received)
@@ -184,7 +187,7 @@ export function createLink(options: LinkOptions): Link {
   }
 
   function take(bytes: Uint8Array): void {
-    if (isPieceNext) return takePiece(bytes)
+    if (assembly.isExpecting) return takePiece(bytes)
     const packet = decodePacket(bytes, options.resolve)
     const { acknowledged: peer } = packet
     signals.acknowledge(peer.signals)
@@ -192,14 +195,12 @@ export function createLink(options: LinkOptions): Link {
     bulk.acknowledge(peer.bulk, peer.offset)
     if (packet.type === 'batch') return takeBatch(packet, bytes.byteLength)
     if (packet.stream !== 'bulk' || packet.sequence !== received.bulk + 1) {
-      throw new ProtocolError(`a piece of packet ${packet.sequence} of the ${packet.stream}`)
+      throw new ProtocolError(`pieces of packet ${packet.sequence} of the ${packet.stream}`)
     }
     assembly.expect(packet)
-    isPieceNext = true
   }
 
   function takePiece(bytes: Uint8Array): void {
-    isPieceNext = false
     const whole = assembly.add(bytes)
     if (!whole) return arrived({ offset: assembly.offset }, bytes.byteLength)
     const packet = decodePacket(whole, options.resolve)
@@ -260,7 +261,7 @@ export function createLink(options: LinkOptions): Link {
   function startAfresh(next: Connection | undefined): void {
     connection = next
     announced = undefined
-    isPieceNext = false
+    assembly.interrupt()
   }
 
   return {
