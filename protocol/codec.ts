@@ -19,7 +19,7 @@ import type { Envelope } from './envelope.ts'
 import { limits } from './limits.ts'
 import { refuseExotic } from './measure.ts'
 import { join, type Parts } from './parts.ts'
-import { ProtocolError, Reader } from './reader.ts'
+import { ProtocolError, Reader, textOf } from './reader.ts'
 import { isRef, type Resolve } from './schema.ts'
 
 export { ProtocolError } from './reader.ts'
@@ -79,42 +79,28 @@ export function encodeParts(
   envelopes: readonly Envelope[],
   { stream = 'signals', sequence = 0, acknowledged = START }: BatchOptions = {},
 ): Parts {
-  const texts: string[] = []
-  const indexes = new Map<string, number>()
-  let lastAddress: Address | undefined
-  let lastIndex = 0
-  // The same ref told again and again is the same address object.
-  const indexOf = (address: Address): number => {
-    if (address === lastAddress) return lastIndex
-    const text = formatAddress(address)
-    lastAddress = address
-    lastIndex = indexes.get(text) ?? texts.length
-    if (lastIndex === texts.length) {
-      indexes.set(text, lastIndex)
-      texts.push(text)
-    }
-    return lastIndex
-  }
+  const addresses = new Addresses()
   const fields: unknown[] = []
   for (const { target, sender, trace, slot, payload } of envelopes) {
-    const from = sender ? indexOf(sender) : null
-    fields.push(indexOf(target), from, trace, slot ?? null, payload)
+    const from = sender ? addresses.indexOf(sender) : null
+    fields.push(addresses.indexOf(target), from, trace, slot ?? null, payload)
   }
   const { signals, messages, bulk, offset } = acknowledged
-  const place = [streams.indexOf(stream), sequence, signals, messages, bulk, offset]
-  return partsOf([...place, texts, fields])
+  const place = streams.indexOf(stream)
+  const { texts } = addresses
+  return partsOf([place, sequence, signals, messages, bulk, offset, texts, fields])
 }
 
 export function encodePieces(pieces: Omit<Pieces, 'type'>): Uint8Array<ArrayBuffer> {
   const { stream, sequence, acknowledged, at, bytes, total } = pieces
   const { signals, messages, bulk, offset } = acknowledged
-  const place = [streams.indexOf(stream), sequence, signals, messages, bulk, offset]
-  return join(partsOf([...place, at, bytes, total]))
+  const place = streams.indexOf(stream)
+  return join(partsOf([place, sequence, signals, messages, bulk, offset, at, bytes, total]))
 }
 
 /** Throws `ProtocolError` only. Payloads stay opaque; refs in them are what `resolve` makes of addresses. */
 export function decodePacket(bytes: Uint8Array, resolve: Resolve = asAddress): Packet {
-  const { reader, reading } = open(bytes, resolve)
+  const reader = open(bytes, resolve)
   const length = reader.listLength()
   if (length !== BATCH_FIELDS && length !== PIECES_FIELDS) {
     throw new ProtocolError('packet header: expected eight or nine fields')
@@ -128,11 +114,11 @@ export function decodePacket(bytes: Uint8Array, resolve: Resolve = asAddress): P
   const acknowledged = { signals, messages, bulk, offset: reader.count() }
   if (length === PIECES_FIELDS) {
     const pieces = { at: reader.count(), bytes: reader.count(), total: reader.count() }
-    close(reader, reading)
+    reader.close()
     return { type: 'pieces', stream, sequence, acknowledged, ...pieces }
   }
   const envelopes = readEnvelopes(reader, stream)
-  close(reader, reading)
+  reader.close()
   return { type: 'batch', stream, sequence, acknowledged, envelopes }
 }
 
@@ -159,23 +145,19 @@ function readEnvelopes(reader: Reader, stream: Stream): readonly Envelope[] {
     const slot = reader.countOrNil()
     const payload = reader.value(HEADER_DEPTH)
     if (!target) throw new ProtocolError('envelope: an address that the packet does not list')
-    if (senderIndex === undefined && slot === undefined) {
-      envelopes.push({ target, lane, trace, payload })
-      continue
+    const envelope: Draft = { target, lane, trace, payload }
+    if (senderIndex !== undefined) {
+      const sender = addresses[senderIndex]
+      if (!sender) throw new ProtocolError('envelope: a sender that the packet does not list')
+      envelope.sender = sender
     }
-    const sender = senderIndex === undefined ? undefined : addresses[senderIndex]
-    if (senderIndex !== undefined && !sender) throw new ProtocolError('envelope: no such sender')
-    envelopes.push({
-      target,
-      ...(sender && { sender }),
-      lane,
-      trace,
-      ...(slot !== undefined && { slot }),
-      payload,
-    })
+    if (slot !== undefined) envelope.slot = slot
+    envelopes.push(envelope)
   }
   return envelopes
 }
+
+type Draft = { -readonly [Field in keyof Envelope]: Envelope[Field] }
 
 /** One plain value; refs become addresses. The only copy of its tensors is the one into the result. */
 export function encodeRecord(value: unknown): Uint8Array<ArrayBuffer> {
@@ -184,9 +166,9 @@ export function encodeRecord(value: unknown): Uint8Array<ArrayBuffer> {
 
 /** Throws `ProtocolError` only. Blobs in the result are views into `bytes`, or into one aligned copy. */
 export function decodeRecord(bytes: Uint8Array, resolve: Resolve = asAddress): unknown {
-  const { reader, reading } = open(bytes, resolve)
+  const reader = open(bytes, resolve)
   const value = reader.value()
-  close(reader, reading)
+  reader.close()
   return value
 }
 
@@ -216,29 +198,89 @@ function partsOf(value: unknown): Parts {
   return { byteLength, head, blobs, starts }
 }
 
-function open(bytes: Uint8Array, resolve: Resolve): { reader: Reader; reading: Reading } {
+function open(bytes: Uint8Array, resolve: Resolve): PacketReader {
   if (bytes.byteLength > limits.packetBytesMax) throw new ProtocolError('above packetBytesMax')
   if (bytes.byteLength < PREFIX_BYTES) throw new ProtocolError('truncated before the header')
   if (bytes[0] !== VERSION) {
     throw new ProtocolError(`protocol version ${bytes[0]}: this member speaks ${VERSION}`)
   }
   const packet = bytes.byteOffset % ALIGNMENT === 0 ? bytes : bytes.slice()
-  const headerBytes = (bytes[1]! | (bytes[2]! << 8) | (bytes[3]! << 16) | (bytes[4]! << 24)) >>> 0
+  const headerBytes = uint32At(bytes, 1)
   const headerEnd = PREFIX_BYTES + headerBytes
   if (headerBytes > limits.headerBytesMax || headerEnd > packet.byteLength) {
     throw new ProtocolError(`a header of ${headerBytes} bytes in ${packet.byteLength}`)
   }
-  const reading: Reading = { packet, at: headerEnd, resolve }
-  const range = { start: PREFIX_BYTES, end: headerEnd }
-  const reader = new Reader(packet, range, limits, (type, header, start, end) =>
-    readExtension(type, header.subarray(start, end), reading),
-  )
-  return { reader, reading }
+  return new PacketReader(packet, headerEnd, resolve)
 }
 
-function close(reader: Reader, { packet, at }: Reading): void {
-  reader.finish()
-  if (at !== packet.byteLength) throw new ProtocolError(`${packet.byteLength - at} trailing bytes`)
+class PacketReader extends Reader {
+  readonly #packet: Uint8Array
+  /** End of what has been referred to so far. */
+  #blobAt: number
+  readonly #resolve: Resolve
+
+  constructor(packet: Uint8Array, headerEnd: number, resolve: Resolve) {
+    super(packet, PREFIX_BYTES, headerEnd, limits)
+    this.#packet = packet
+    this.#blobAt = headerEnd
+    this.#resolve = resolve
+  }
+
+  close(): void {
+    this.finish()
+    const left = this.#packet.byteLength - this.#blobAt
+    if (left > 0) throw new ProtocolError(`${left} trailing bytes`)
+  }
+
+  protected override extension(type: number, bytes: Uint8Array, start: number, end: number) {
+    if (type === BLOB_TYPE && end - start === 4) return this.#viewBlob(uint32At(bytes, start))
+    if (type !== ADDRESS_TYPE) throw new ProtocolError(`unknown extension type ${type}`)
+    const address = parseAddress(textOf(bytes, start, end))
+    if (!address) throw new ProtocolError('an address that cannot be read')
+    return this.#resolve(address)
+  }
+
+  // Blobs lie in the order in which the header names them, so a length is all that it needs to say.
+  #viewBlob(length: number): Uint8Array {
+    const packet = this.#packet
+    const start = aligned(this.#blobAt)
+    if (start + length > packet.byteLength) throw new ProtocolError('a blob beyond the packet')
+    for (let at = this.#blobAt; at < start; at++) {
+      if (packet[at] !== 0) throw new ProtocolError('padding that is not zero')
+    }
+    this.#blobAt = start + length
+    return new Uint8Array(packet.buffer, packet.byteOffset + start, length)
+  }
+}
+
+/** The addresses of one packet, each once. */
+class Addresses {
+  readonly texts: string[] = []
+  #indexes: Map<string, number> | undefined
+  #last: Address | undefined
+  #lastIndex = 0
+
+  indexOf(address: Address): number {
+    // The same ref told again and again is the same address object.
+    if (address === this.#last) return this.#lastIndex
+    this.#last = address
+    this.#lastIndex = this.#find(formatAddress(address))
+    return this.#lastIndex
+  }
+
+  #find(text: string): number {
+    const { texts } = this
+    const known = texts.length <= FEW ? texts.indexOf(text) : (this.#map().get(text) ?? -1)
+    if (known >= 0) return known
+    texts.push(text)
+    this.#indexes?.set(text, texts.length - 1)
+    return texts.length - 1
+  }
+
+  #map(): Map<string, number> {
+    this.#indexes ??= new Map(this.texts.map((text, index) => [text, index]))
+    return this.#indexes
+  }
 }
 
 const VERSION = 1
@@ -248,20 +290,14 @@ const streams: readonly Stream[] = ['signals', 'messages', 'bulk']
 const BATCH_FIELDS = 8
 const PIECES_FIELDS = 9
 const ENVELOPE_FIELDS = 5
+/** Addresses that a walk finds sooner than a map. */
+const FEW = 8
 /** The lists around a payload. */
 const HEADER_DEPTH = 2
 const BLOB_TYPE = 1
 const ADDRESS_TYPE = 2
 
-interface Reading {
-  readonly packet: Uint8Array
-  /** End of what has been referred to so far. */
-  at: number
-  readonly resolve: Resolve
-}
-
 const textEncoder = new TextEncoder()
-const textDecoder = new TextDecoder('utf-8', { fatal: true })
 
 // MessagePack hands the context of the call to the extension codec; one object, filled per call, spares
 // building an encoder for every packet.
@@ -305,34 +341,10 @@ function appendBlob(blob: Uint8Array, blobs: Uint8Array[]): ExtData {
   return new ExtData(BLOB_TYPE, length)
 }
 
-function readExtension(type: number, data: Uint8Array, reading: Reading): unknown {
-  if (type === BLOB_TYPE) return viewBlob(data, reading)
-  if (type !== ADDRESS_TYPE) throw new ProtocolError(`unknown extension type ${type}`)
-  const address = parseAddress(decodeText(data))
-  if (!address) throw new ProtocolError('an address that cannot be read')
-  return reading.resolve(address)
-}
-
-function decodeText(bytes: Uint8Array): string {
-  try {
-    return textDecoder.decode(bytes)
-  } catch (error) {
-    throw asProtocolError(error)
-  }
-}
-
-// Blobs lie in the order in which the header names them, so a length is all that it needs to say.
-function viewBlob(data: Uint8Array, reading: Reading): Uint8Array {
-  if (data.byteLength !== 4) throw new ProtocolError('a blob length of four bytes')
-  const length = new DataView(data.buffer, data.byteOffset).getUint32(0, true)
-  const { packet } = reading
-  const start = aligned(reading.at)
-  if (start + length > packet.byteLength) throw new ProtocolError('a blob beyond the packet')
-  for (let at = reading.at; at < start; at++) {
-    if (packet[at] !== 0) throw new ProtocolError('padding that is not zero')
-  }
-  reading.at = start + length
-  return new Uint8Array(packet.buffer, packet.byteOffset + start, length)
+function uint32At(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
+  )
 }
 
 function aligned(offset: number): number {

@@ -18,31 +18,25 @@ export interface ReaderLimits {
   readonly addressBytesMax: number
 }
 
-/** What an extension stands for; its data are `bytes` from `start` to `end`. */
-export type ReadExtension = (type: number, bytes: Uint8Array, start: number, end: number) => unknown
-
 /** Every method throws `ProtocolError` where the bytes hold something else. */
-export class Reader {
+export abstract class Reader {
   /** The next byte. */
   at: number
   readonly #bytes: Uint8Array
   readonly #end: number
   readonly #limits: ReaderLimits
-  readonly #readExtension: ReadExtension
   #elements = 0
 
-  constructor(
-    bytes: Uint8Array,
-    range: { readonly start: number; readonly end: number },
-    limits: ReaderLimits,
-    readExtension: ReadExtension,
-  ) {
+  /** Reads from `start` to `end`. */
+  constructor(bytes: Uint8Array, start: number, end: number, limits: ReaderLimits) {
     this.#bytes = bytes
-    this.at = range.start
-    this.#end = range.end
+    this.at = start
+    this.#end = end
     this.#limits = limits
-    this.#readExtension = readExtension
   }
+
+  /** What an extension stands for; its data are `bytes` from `start` to `end`. */
+  protected abstract extension(type: number, bytes: Uint8Array, start: number, end: number): unknown
 
   /** Any value; lists and maps grow as they are read, so a claim costs nothing. */
   value(depth = 0): unknown {
@@ -154,9 +148,7 @@ export class Reader {
   #text(length: number): string {
     if (length > this.#limits.stringBytesMax) reject(`a string of ${length} bytes`)
     const start = this.#skip(length)
-    return length <= SHORT_BYTES
-      ? shortText(this.#bytes, start, start + length)
-      : textDecoder.decode(this.#bytes.subarray(start, start + length))
+    return textOf(this.#bytes, start, start + length)
   }
 
   /** A copy: a few bytes that somebody keeps would keep their whole packet. */
@@ -170,7 +162,7 @@ export class Reader {
     const type = this.#uint8()
     if (length > this.#limits.addressBytesMax) reject(`an extension of ${length} bytes`)
     const start = this.#skip(length)
-    return this.#readExtension(type, this.#bytes, start, start + length)
+    return this.extension(type, this.#bytes, start, start + length)
   }
 
   #number(head: number): number {
@@ -260,8 +252,10 @@ const scalar = new DataView(scalarBytes.buffer)
 /** Keys and names come again and again: the last ASCII text of each hash. */
 const knownTexts: string[] = new Array(KNOWN_TEXTS).fill('')
 
-function shortText(bytes: Uint8Array, start: number, end: number): string {
+/** UTF-8 from `start` to `end`. */
+export function textOf(bytes: Uint8Array, start: number, end: number): string {
   const length = end - start
+  if (length > SHORT_BYTES) return textDecoder.decode(bytes.subarray(start, end))
   if (length === 0) return ''
   const hash = bytes[start]! + 31 * bytes[end - 1]! + 7 * bytes[(start + end) >> 1]! + 97 * length
   const known = knownTexts[hash & (KNOWN_TEXTS - 1)]!

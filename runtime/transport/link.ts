@@ -70,8 +70,8 @@ export function createLink(options: LinkOptions): Link {
   let isBulksTurn = false
   /** Of that packet so many bytes are announced and not yet sent. */
   let announced: { readonly kept: Kept; left: number } | undefined
-  let received: Position = START
-  let acknowledged: Position = START
+  const received = { ...START }
+  let isUnsaid = false
   let unsaidPackets = 0
   let unsaidBytes = 0
   let connection: Connection | undefined
@@ -100,8 +100,8 @@ export function createLink(options: LinkOptions): Link {
       // It could travel when it was sent: somebody has written to it since.
       end(`a message was changed after it was sent: ${error.message}`)
     }
-    if (unsaidBytes >= acknowledgeBytes || unsaidPackets >= limits.acknowledgePackets) say()
-    else if (received !== acknowledged) sayLater()
+    if (isSayingDue()) say()
+    else if (isUnsaid) sayLater()
   }
 
   function sendNext(): Sending {
@@ -115,12 +115,11 @@ export function createLink(options: LinkOptions): Link {
   }
 
   function sendFrom(stream: Stream): Sending {
-    const position = received
     let isFresh = false
     const outbox = outboxes[stream]
     const kept = outbox.next((envelopes, sequence) => {
       isFresh = true
-      return encodeParts(envelopes, { stream, sequence, acknowledged: position })
+      return encodeParts(envelopes, { stream, sequence, acknowledged: received })
     })
     if (!kept) return 'nothing'
     const at = outbox.offsetOf(kept)
@@ -129,7 +128,7 @@ export function createLink(options: LinkOptions): Link {
     if (!isWhole) return announce(kept, at)
     if (connection?.send(join(kept.parts)) !== 'sent') return 'stuck'
     outbox.sent(kept, total)
-    if (isFresh) said(position)
+    if (isFresh) said()
     return 'sent'
   }
 
@@ -140,7 +139,7 @@ export function createLink(options: LinkOptions): Link {
     const bytes = Math.min(total - at, limits.runBytesMax, room)
     const place = { stream: 'bulk', sequence, acknowledged: received } as const
     if (connection?.send(encodePieces({ ...place, at, bytes, total })) !== 'sent') return 'stuck'
-    said(received)
+    said()
     announced = { kept, left: bytes }
     return 'sent'
   }
@@ -160,7 +159,7 @@ export function createLink(options: LinkOptions): Link {
   function sayLater(): void {
     stopSaying ??= clock.after(limits.acknowledgeMs, () => {
       stopSaying = undefined
-      if (received !== acknowledged) say()
+      if (isUnsaid) say()
     })
   }
 
@@ -169,13 +168,17 @@ export function createLink(options: LinkOptions): Link {
     // Between an announcement and the last of its bytes nothing may be said.
     if (announced || connection?.send(encodePacket([], { acknowledged: received })) !== 'sent')
       return
-    said(received)
+    said()
     saidAt = clock.now()
   }
 
-  function said(position: Position): void {
-    acknowledged = position
-    if (position === received) unsaidBytes = unsaidPackets = 0
+  function said(): void {
+    isUnsaid = false
+    unsaidBytes = unsaidPackets = 0
+  }
+
+  function isSayingDue(): boolean {
+    return unsaidBytes >= acknowledgeBytes || unsaidPackets >= limits.acknowledgePackets
   }
 
   function released(envelopes: readonly Envelope[]): void {
@@ -202,7 +205,8 @@ export function createLink(options: LinkOptions): Link {
 
   function takePiece(bytes: Uint8Array): void {
     const whole = assembly.add(bytes)
-    if (!whole) return arrived({ offset: assembly.offset }, bytes.byteLength)
+    received.offset = assembly.offset
+    if (!whole) return arrived(bytes.byteLength)
     const packet = decodePacket(whole, options.resolve)
     if (packet.type !== 'batch' || packet.stream !== 'bulk') {
       throw new ProtocolError('pieces that are no bulk packet')
@@ -220,12 +224,13 @@ export function createLink(options: LinkOptions): Link {
     const last = received[stream]
     if (sequence > last + 1) throw new ProtocolError(`packet ${sequence} after ${last}`)
     if (sequence <= last) return
-    arrived({ [stream]: sequence, offset: assembly.offset }, bytes)
+    received[stream] = sequence
+    arrived(bytes)
     for (const envelope of envelopes) if (!isEnded) options.received(envelope)
   }
 
-  function arrived(news: Partial<Position>, bytes: number): void {
-    received = { ...received, ...news }
+  function arrived(bytes: number): void {
+    isUnsaid = true
     unsaidPackets += 1
     unsaidBytes += bytes
   }
@@ -276,7 +281,7 @@ export function createLink(options: LinkOptions): Link {
       return signals.isIdle && messages.isIdle && bulk.isIdle
     },
     get received() {
-      return received
+      return { ...received }
     },
     enqueue(envelope) {
       const bytes = 64 + measureBytes(envelope.payload)
@@ -318,7 +323,8 @@ export function createLink(options: LinkOptions): Link {
       heardAt = clock.now()
       try {
         take(bytes)
-        scheduleFlush()
+        // In the middle of a run there is nothing new to send.
+        if (!assembly.isExpecting || isSayingDue()) scheduleFlush()
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
         // The same packet would come again on the next connection: the session is beyond repair.
