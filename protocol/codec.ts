@@ -186,6 +186,7 @@ function partsOf(value: unknown): Parts {
   head[3] = headerBytes >> 16
   head[4] = headerBytes >> 24
   head.set(header, PREFIX_BYTES)
+  if (blobs.length === 0) return { byteLength: head.byteLength, head, blobs: NONE, starts: NONE }
   let byteLength = head.byteLength
   const starts: number[] = []
   for (const blob of blobs) {
@@ -290,6 +291,7 @@ const streams: readonly Stream[] = ['signals', 'messages', 'bulk']
 const BATCH_FIELDS = 8
 const PIECES_FIELDS = 9
 const ENVELOPE_FIELDS = 5
+const NONE: readonly never[] = []
 /** Addresses that a walk finds sooner than a map. */
 const FEW = 8
 /** The lists around a payload. */

@@ -113,13 +113,17 @@ export async function measureAsks(bench: LinkBench): Promise<readonly Row[]> {
   const askOnce = () =>
     bench.system.ask(bench.echo, { type: 'echo', text: 'hello' }, { timeoutMs: 10_000 })
   for (let round = 0; round <= rounds; round++) {
-    const raw = await p50Micros(asks, () => bench.raw.roundTrip(bytes))
-    const ask = await p50Micros(asks, askOnce)
+    // In short turns, so that both see the same moods of the machine.
+    const times = { raw: [] as number[], ask: [] as number[] }
+    for (let turn = 0; turn < asks / ASKS_A_TURN; turn++) {
+      await timeMicros(times.raw, ASKS_A_TURN, () => bench.raw.roundTrip(bytes))
+      await timeMicros(times.ask, ASKS_A_TURN, askOnce)
+    }
     // The first round warms up.
     if (round === 0) continue
-    rawMicros.push(raw)
-    askMicros.push(ask)
-    ratios.push(ask / raw)
+    rawMicros.push(median(times.raw))
+    askMicros.push(median(times.ask))
+    ratios.push(median(times.ask) / median(times.raw))
   }
   return [
     row('raw round trip, p50', median(rawMicros), 'us'),
@@ -128,14 +132,14 @@ export async function measureAsks(bench: LinkBench): Promise<readonly Row[]> {
   ]
 }
 
-async function p50Micros(count: number, run: () => Promise<unknown>): Promise<number> {
-  const times: number[] = []
+const ASKS_A_TURN = 25
+
+async function timeMicros(times: number[], count: number, run: () => Promise<unknown>) {
   for (let i = 0; i < count; i++) {
     const started = performance.now()
     await run()
     times.push((performance.now() - started) * 1_000)
   }
-  return median(times)
 }
 
 const OUTSTANDING = 2
