@@ -91,7 +91,9 @@ describe('a session', () => {
         const end = random.below(3) === 0 ? 'b' : 'a'
         if (chance < 12) tellSomething(random, pipe[end], told[end])
         else if (chance < 14) cuts += 1
-        else if (chance < 18) pipe[end].isClogged = !pipe[end].isClogged
+        else if (chance < 16) pipe[end].room = random.below(9)
+        else if (chance < 18) pipe[end].room = Number.POSITIVE_INFINITY
+        else if (chance < 20) await pipe.pass(random.below(30))
         else pipe.deliver(pipe[end])
         if (chance >= 12 && chance < 14) pipe.cut()
         if (random.below(2) === 0) await pipe.settle()

@@ -13,8 +13,8 @@ export interface End {
   readonly ended: string[]
   /** Packets on their way to the other end. */
   readonly sent: Uint8Array[]
-  /** While true, its connection says `full`. */
-  isClogged: boolean
+  /** So many packets its connection still takes; then it says `full`. */
+  room: number
 }
 
 export interface Pipe {
@@ -22,6 +22,8 @@ export interface Pipe {
   readonly b: End
   /** Lets what was sent, and the microtasks after it, have their turn. */
   settle(): Promise<void>
+  /** Lets time pass: what nothing else carries is acknowledged after a while. */
+  pass(ms: number): Promise<void>
   /** Delivers the oldest packet from that end; false where there is none. */
   deliver(from: End): boolean
   /** Packets on their way are lost; then both ends meet again. */
@@ -45,7 +47,7 @@ export function createPipe(limits: Partial<Limits> = {}): Pipe {
       disconnected: () => {},
       ended: (cause) => void ended.push(cause),
     })
-    return { link, received, ended, sent: [], isClogged: false }
+    return { link, received, ended, sent: [], room: Number.POSITIVE_INFINITY }
   }
   const a = createEnd()
   const b = createEnd()
@@ -55,7 +57,8 @@ export function createPipe(limits: Partial<Limits> = {}): Pipe {
     const connection: Connection = {
       send(packet) {
         if (connections.get(end) !== connection) return 'closed'
-        if (end.isClogged) return 'full'
+        if (end.room <= 0) return 'full'
+        end.room -= 1
         // As a socket does: what is written later does not change what was sent.
         end.sent.push(packet.slice())
         return 'sent'
@@ -89,6 +92,7 @@ export function createPipe(limits: Partial<Limits> = {}): Pipe {
     a,
     b,
     settle,
+    pass: clock.advance,
     deliver,
     cut() {
       for (const end of [a, b]) {
@@ -106,7 +110,7 @@ export function createPipe(limits: Partial<Limits> = {}): Pipe {
         const hasMoved = deliver(isAFirst ? a : b) || deliver(isAFirst ? b : a)
         if (hasMoved) continue
         for (const end of [a, b]) {
-          end.isClogged = false
+          end.room = Number.POSITIVE_INFINITY
           const connection = connections.get(end)
           if (connection) end.link.drained(connection)
         }
