@@ -1,6 +1,7 @@
 // The receiving side of a packet that comes in pieces, one at a time. Nothing is believed before it has
 // arrived: the room for the whole is made when a part of it is there, so a claim of 128 MiB costs its
 // sender 16 MiB; and every byte is copied once.
+import { Buffer } from 'node:buffer'
 import { type Pieces, ProtocolError } from '../../protocol/codec.ts'
 
 export interface Assembly {
@@ -25,7 +26,8 @@ export function createAssembly(packetBytesMax: number): Assembly {
   let room: Uint8Array<ArrayBuffer> | undefined
 
   function makeRoom(): Uint8Array<ArrayBuffer> {
-    const whole = new Uint8Array(total)
+    const { buffer, byteOffset } = Buffer.allocUnsafeSlow(total)
+    const whole = new Uint8Array(buffer as ArrayBuffer, byteOffset, total)
     let at = 0
     for (const bytes of early) {
       whole.set(bytes, at)

@@ -10,7 +10,8 @@ import {
   TransportError,
 } from './connection.ts'
 
-const BUFFERED_BYTES_MAX = 8 << 20
+/** Twice what a link has on its way; above it the connection says `full`. */
+const BUFFERED_BYTES_MAX = 4 << 20
 
 interface Socket {
   events: ConnectionEvents | undefined

@@ -1,7 +1,8 @@
 // The other process of `links.ts`: a member whose actors count and answer, and beside it a bare WebSocket
 // server to compare with. Prints one line of JSON; ends when its standard input does.
-import { bytes, integer, replyTo, struct, tensor, text, union } from '../../protocol/schema.ts'
+
 import type { Infer } from '../../protocol/schema.ts'
+import { bytes, integer, replyTo, struct, tensor, text, union } from '../../protocol/schema.ts'
 import { type ActorDefinition, next, type Ref } from '../../runtime/actor.ts'
 import { createSystem, realEnvironment } from '../../runtime/index.ts'
 

@@ -1,8 +1,8 @@
 // Two processes over loopback: what a link costs beside a bare WebSocket in the same run. Both sides are
 // Bun. `bun tests/bench/links.ts` prints the rows.
 import { fileURLToPath } from 'node:url'
+import { type Infer, replyTo, union } from '../../protocol/schema.ts'
 import { tensorOf } from '../../protocol/tensor.ts'
-import { replyTo, type Infer, union } from '../../protocol/schema.ts'
 import { type ActorDefinition, next, type Ref } from '../../runtime/actor.ts'
 import { createSystem, realEnvironment, type System } from '../../runtime/index.ts'
 import type { LinkMessage, LinkPlaces } from './link-peer.ts'
@@ -37,16 +37,19 @@ export interface LinkBench {
   readonly counter: Ref<LinkMessage>
   readonly echo: Ref<LinkMessage>
   readonly raw: RawSocket
-  stop(): void
+  /** Resolves when the other process has ended. */
+  stop(): Promise<void>
 }
 
-/** Starts the other process; `stop` ends it. */
+/** Starts the other process. */
 export async function startLinkBench(sizes: LinkSizes): Promise<LinkBench> {
   const module = fileURLToPath(new URL('./link-peer.ts', import.meta.url))
   const child = Bun.spawn([process.execPath, module], {
     stdin: 'pipe',
     stdout: 'pipe',
     stderr: 'inherit',
+    // As the pool starts its workers: see `realProcesses`.
+    env: { MIMALLOC_PURGE_DELAY: '2000', ...process.env },
   })
   const { value } = await child.stdout.getReader().read()
   const places: LinkPlaces = JSON.parse(new TextDecoder().decode(value))
@@ -59,10 +62,11 @@ export async function startLinkBench(sizes: LinkSizes): Promise<LinkBench> {
     counter: system.ref({ member: 'peer', path: '/counter' }),
     echo: system.ref({ member: 'peer', path: '/echo' }),
     raw,
-    stop() {
+    async stop() {
       system.stop()
       raw.close()
       child.stdin.end()
+      await child.exited
     },
   }
 }
@@ -273,7 +277,7 @@ export async function linkRows(sizes: LinkSizes = realSizes): Promise<readonly R
     const asks = await measureAsks(bench)
     return [...tells, ...asks, ...(await measureTensors(bench))]
   } finally {
-    bench.stop()
+    await bench.stop()
   }
 }
 
