@@ -4,23 +4,25 @@
 //
 // Bytes of 512 and more lie beside the header as blobs, each aligned to 8 bytes with zeros before it, so
 // the receiver views a tensor where it landed. The header of a record is one value; that of a packet is
-// a list of eight, or of nine where it announces pieces:
+// a list of nine:
 //
-//   [stream, sequence, signals, messages, bulk, offset, addresses, envelopes]
-//   [stream, sequence, signals, messages, bulk, offset, at, bytes, total]
+//   [stream, sequence, signals, messages, bulk, offset, addresses, fields, payloads]
+//   [3, sequence, signals, messages, bulk, offset, at, bytes, total]
 //
-// `signals` to `offset` acknowledge (see `Position`). `envelopes` holds five fields of each in turn:
-// target and sender as indexes into `addresses` (a sender may be nil), trace, slot or nil, payload.
-// Announced are bytes `at` to `at + bytes` of a bulk packet of `total` bytes: they are the next WebSocket
-// messages as they are, without a header, so that a tensor is sent from where it lies.
+// `stream` is 0 for signals, 1 for messages, 2 for bulk. `signals` to `offset` acknowledge (see
+// `Position`). `fields` holds four of each envelope in turn: target and sender as indexes into
+// `addresses` (the sender may be nil), trace, slot or nil. 3 announces pieces of a bulk packet of `total`
+// bytes: its bytes `at` to `at + bytes` are the next WebSocket messages as they are, without a header, so
+// that a tensor is sent from where it lies.
 import { Encoder, ExtData, type ExtensionCodecType } from '@msgpack/msgpack'
 import { type Address, formatAddress, parseAddress, type Ref } from './address.ts'
-import type { Envelope } from './envelope.ts'
+import type { Envelope, Lane } from './envelope.ts'
 import { limits } from './limits.ts'
 import { refuseExotic } from './measure.ts'
 import { join, type Parts } from './parts.ts'
 import { ProtocolError, Reader, textOf } from './reader.ts'
 import { isRef, type Resolve } from './schema.ts'
+import { Writer } from './writer.ts'
 
 export { ProtocolError } from './reader.ts'
 
@@ -43,7 +45,6 @@ export interface Position {
 export type Packet = Batch | Pieces
 
 interface Numbered {
-  readonly stream: Stream
   /** Position in its stream; 0 carries no envelopes that must arrive once. */
   readonly sequence: number
   readonly acknowledged: Position
@@ -51,10 +52,11 @@ interface Numbered {
 
 export interface Batch extends Numbered {
   readonly type: 'batch'
+  readonly stream: Stream
   readonly envelopes: readonly Envelope[]
 }
 
-/** Announces the next WebSocket messages, up to so many bytes. */
+/** Announces bytes of a bulk packet: the next WebSocket messages, up to so many bytes. */
 export interface Pieces extends Numbered {
   readonly type: 'pieces'
   readonly at: number
@@ -65,7 +67,7 @@ export interface Pieces extends Numbered {
 
 export const START: Position = { signals: 0, messages: 0, bulk: 0, offset: 0 }
 
-type BatchOptions = Partial<Numbered>
+type BatchOptions = Partial<Omit<Batch, 'type' | 'envelopes'>>
 
 /** All envelopes are of the stream's lane. Throws `ProtocolError` for what cannot travel. */
 export function encodePacket(
@@ -80,49 +82,69 @@ export function encodeParts(
   { stream = 'signals', sequence = 0, acknowledged = START }: BatchOptions = {},
 ): Parts {
   const addresses = new Addresses()
-  const fields: unknown[] = []
-  for (const { target, sender, trace, slot, payload } of envelopes) {
-    const from = sender ? addresses.indexOf(sender) : null
-    fields.push(addresses.indexOf(target), from, trace, slot ?? null, payload)
+  const indexes: (number | undefined)[] = []
+  for (const { target, sender } of envelopes) {
+    indexes.push(addresses.add(target), sender && addresses.add(sender))
   }
-  const { signals, messages, bulk, offset } = acknowledged
-  const place = streams.indexOf(stream)
-  const { texts } = addresses
-  return partsOf([place, sequence, signals, messages, bulk, offset, texts, fields])
+  const blobs: Uint8Array[] = []
+  const payloads = encodeHeader(
+    envelopes.map(({ payload }) => payload),
+    blobs,
+  )
+  startHeader(streams.indexOf(stream), sequence, acknowledged)
+  writer.list(addresses.texts.length)
+  for (const text of addresses.texts) writer.text(text)
+  writer.list(ENVELOPE_FIELDS * envelopes.length)
+  envelopes.forEach(({ trace, slot }, index) => {
+    writer.countOrNil(indexes[2 * index])
+    writer.countOrNil(indexes[2 * index + 1])
+    writer.count(trace)
+    writer.countOrNil(slot)
+  })
+  writer.append(payloads)
+  return partsOf(writer.finish(), blobs)
 }
 
 export function encodePieces(pieces: Omit<Pieces, 'type'>): Uint8Array<ArrayBuffer> {
-  const { stream, sequence, acknowledged, at, bytes, total } = pieces
+  startHeader(PIECES, pieces.sequence, pieces.acknowledged)
+  writer.count(pieces.at)
+  writer.count(pieces.bytes)
+  writer.count(pieces.total)
+  return join(partsOf(writer.finish(), []))
+}
+
+function startHeader(kind: number, sequence: number, acknowledged: Position): void {
   const { signals, messages, bulk, offset } = acknowledged
-  const place = streams.indexOf(stream)
-  return join(partsOf([place, sequence, signals, messages, bulk, offset, at, bytes, total]))
+  writer.start(PREFIX_BYTES)
+  writer.list(PACKET_FIELDS)
+  for (const count of [kind, sequence, signals, messages, bulk, offset]) writer.count(count)
 }
 
 /** Throws `ProtocolError` only. Payloads stay opaque; refs in them are what `resolve` makes of addresses. */
 export function decodePacket(bytes: Uint8Array, resolve: Resolve = asAddress): Packet {
   const reader = open(bytes, resolve)
-  const length = reader.listLength()
-  if (length !== BATCH_FIELDS && length !== PIECES_FIELDS) {
-    throw new ProtocolError('packet header: expected eight or nine fields')
+  if (reader.listLength() !== PACKET_FIELDS) {
+    throw new ProtocolError(`packet header: expected ${PACKET_FIELDS} fields`)
   }
-  const stream = streams[reader.count()]
-  if (stream === undefined) throw new ProtocolError('packet header: an unknown stream')
+  const kind = reader.count()
   const sequence = reader.count()
   const signals = reader.count()
   const messages = reader.count()
   const bulk = reader.count()
   const acknowledged = { signals, messages, bulk, offset: reader.count() }
-  if (length === PIECES_FIELDS) {
+  if (kind === PIECES) {
     const pieces = { at: reader.count(), bytes: reader.count(), total: reader.count() }
     reader.close()
-    return { type: 'pieces', stream, sequence, acknowledged, ...pieces }
+    return { type: 'pieces', sequence, acknowledged, ...pieces }
   }
-  const envelopes = readEnvelopes(reader, stream)
+  const stream = streams[kind]
+  if (stream === undefined) throw new ProtocolError(`packet header: no stream ${kind}`)
+  const envelopes = readEnvelopes(reader, stream === 'signals' ? 'signal' : 'message')
   reader.close()
   return { type: 'batch', stream, sequence, acknowledged, envelopes }
 }
 
-function readEnvelopes(reader: Reader, stream: Stream): readonly Envelope[] {
+function readEnvelopes(reader: Reader, lane: Lane): readonly Envelope[] {
   const addresses: Address[] = []
   for (let left = reader.listLength(); left > 0; left--) {
     const text = reader.value(HEADER_DEPTH)
@@ -130,38 +152,43 @@ function readEnvelopes(reader: Reader, stream: Stream): readonly Envelope[] {
     if (!address) throw new ProtocolError('packet header: expected addresses')
     addresses.push(address)
   }
-  const fields = reader.listLength()
-  const count = fields / ENVELOPE_FIELDS
-  if (!Number.isInteger(count)) throw new ProtocolError('envelopes: expected five fields of each')
+  const count = reader.listLength() / ENVELOPE_FIELDS
+  if (!Number.isInteger(count)) throw new ProtocolError('envelopes: expected four fields of each')
   if (count > limits.envelopesMax) {
     throw new ProtocolError(`packet: more than ${limits.envelopesMax} envelopes`)
   }
-  const lane = stream === 'signals' ? 'signal' : 'message'
-  const envelopes: Envelope[] = []
-  for (let i = 0; i < count; i++) {
-    const target = addresses[reader.count()]
-    const senderIndex = reader.countOrNil()
-    const trace = reader.count()
-    const slot = reader.countOrNil()
-    const payload = reader.value(HEADER_DEPTH)
-    if (!target) throw new ProtocolError('envelope: an address that the packet does not list')
-    const envelope: Draft = { target, lane, trace, payload }
-    if (senderIndex !== undefined) {
-      const sender = addresses[senderIndex]
-      if (!sender) throw new ProtocolError('envelope: a sender that the packet does not list')
-      envelope.sender = sender
-    }
-    if (slot !== undefined) envelope.slot = slot
-    envelopes.push(envelope)
-  }
+  const envelopes: Draft[] = []
+  for (let i = 0; i < count; i++) envelopes.push(readFields(reader, addresses, lane))
+  if (reader.listLength() !== count)
+    throw new ProtocolError('envelopes: expected a payload of each')
+  for (const envelope of envelopes) envelope.payload = reader.value(HEADER_DEPTH)
   return envelopes
+}
+
+function readFields(reader: Reader, addresses: readonly Address[], lane: Lane): Draft {
+  const target = addresses[reader.count()]
+  if (!target) throw new ProtocolError('envelope: an address that the packet does not list')
+  const senderIndex = reader.countOrNil()
+  const envelope: Draft = { target, lane, trace: reader.count(), payload: undefined }
+  if (senderIndex !== undefined) {
+    const sender = addresses[senderIndex]
+    if (!sender) throw new ProtocolError('envelope: a sender that the packet does not list')
+    envelope.sender = sender
+  }
+  const slot = reader.countOrNil()
+  if (slot !== undefined) envelope.slot = slot
+  return envelope
 }
 
 type Draft = { -readonly [Field in keyof Envelope]: Envelope[Field] }
 
 /** One plain value; refs become addresses. The only copy of its tensors is the one into the result. */
 export function encodeRecord(value: unknown): Uint8Array<ArrayBuffer> {
-  return join(partsOf(value))
+  const blobs: Uint8Array[] = []
+  const header = encodeHeader(value, blobs)
+  const head = new Uint8Array(PREFIX_BYTES + header.byteLength)
+  head.set(header, PREFIX_BYTES)
+  return join(partsOf(head, blobs))
 }
 
 /** Throws `ProtocolError` only. Blobs in the result are views into `bytes`, or into one aligned copy. */
@@ -172,20 +199,17 @@ export function decodeRecord(bytes: Uint8Array, resolve: Resolve = asAddress): u
   return value
 }
 
-function partsOf(value: unknown): Parts {
-  const blobs: Uint8Array[] = []
-  const header = encodeHeader(value, blobs)
-  const headerBytes = header.byteLength
+/** `head` has room for the prefix before the header. */
+function partsOf(head: Uint8Array<ArrayBuffer>, blobs: readonly Uint8Array[]): Parts {
+  const headerBytes = head.byteLength - PREFIX_BYTES
   if (headerBytes > limits.headerBytesMax) {
     throw new ProtocolError(`a header of ${headerBytes} bytes: send large data as tensors`)
   }
-  const head = new Uint8Array(PREFIX_BYTES + headerBytes)
   head[0] = VERSION
   head[1] = headerBytes
   head[2] = headerBytes >> 8
   head[3] = headerBytes >> 16
   head[4] = headerBytes >> 24
-  head.set(header, PREFIX_BYTES)
   if (blobs.length === 0) return { byteLength: head.byteLength, head, blobs: NONE, starts: NONE }
   let byteLength = head.byteLength
   const starts: number[] = []
@@ -261,7 +285,8 @@ class Addresses {
   #last: Address | undefined
   #lastIndex = 0
 
-  indexOf(address: Address): number {
+  /** Its index. */
+  add(address: Address): number {
     // The same ref told again and again is the same address object.
     if (address === this.#last) return this.#lastIndex
     this.#last = address
@@ -288,9 +313,10 @@ const VERSION = 1
 const PREFIX_BYTES = 5
 const ALIGNMENT = 8
 const streams: readonly Stream[] = ['signals', 'messages', 'bulk']
-const BATCH_FIELDS = 8
-const PIECES_FIELDS = 9
-const ENVELOPE_FIELDS = 5
+/** In the place of a stream. */
+const PIECES = 3
+const PACKET_FIELDS = 9
+const ENVELOPE_FIELDS = 4
 const NONE: readonly never[] = []
 /** Addresses that a walk finds sooner than a map. */
 const FEW = 8
@@ -300,6 +326,7 @@ const BLOB_TYPE = 1
 const ADDRESS_TYPE = 2
 
 const textEncoder = new TextEncoder()
+const writer = new Writer()
 
 // MessagePack hands the context of the call to the extension codec; one object, filled per call, spares
 // building an encoder for every packet.

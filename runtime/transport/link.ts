@@ -137,8 +137,8 @@ export function createLink(options: LinkOptions): Link {
     const total = parts.byteLength
     const room = limits.windowBytesMax - messages.flightBytes - bulk.flightBytes
     const bytes = Math.min(total - at, limits.runBytesMax, room)
-    const place = { stream: 'bulk', sequence, acknowledged: received } as const
-    if (connection?.send(encodePieces({ ...place, at, bytes, total })) !== 'sent') return 'stuck'
+    const announcement = encodePieces({ sequence, acknowledged: received, at, bytes, total })
+    if (connection?.send(announcement) !== 'sent') return 'stuck'
     said()
     announced = { kept, left: bytes }
     return 'sent'
@@ -197,8 +197,8 @@ export function createLink(options: LinkOptions): Link {
     messages.acknowledge(peer.messages)
     bulk.acknowledge(peer.bulk, peer.offset)
     if (packet.type === 'batch') return takeBatch(packet, bytes.byteLength)
-    if (packet.stream !== 'bulk' || packet.sequence !== received.bulk + 1) {
-      throw new ProtocolError(`pieces of packet ${packet.sequence} of the ${packet.stream}`)
+    if (packet.sequence !== received.bulk + 1) {
+      throw new ProtocolError(`pieces of packet ${packet.sequence} after ${received.bulk}`)
     }
     assembly.expect(packet)
   }

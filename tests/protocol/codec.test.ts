@@ -88,32 +88,32 @@ describe('the format', () => {
     )
     const text = (value: string): string => hexOf(Buffer.from(value))
     const header = [
-      '98', // [stream, sequence, signals, messages, bulk, offset, addresses, envelopes]
+      '99', // [stream, sequence, signals, messages, bulk, offset, addresses, fields, payloads]
       '01', // stream: 0 signals, 1 messages, 2 bulk
       '05', // sequence
       '02', // signals that have arrived
       '04', // messages that have arrived
       '01', // bulk packets that have arrived
-      'ccc8', // and 200 bytes of the next one
+      'cd00c8', // and 200 bytes of the next one
       '92', // two addresses, each once
-      `a4${text('t/#2')}`, // with its incarnation
       `ad${text('shard-0/shard')}`,
-      '95', // one envelope of five fields
-      '01', // target: address 1
-      '00', // sender: address 0
+      `a4${text('t/#2')}`, // with its incarnation
+      '94', // four fields of one envelope
+      '00', // target: address 0
+      '01', // sender: address 1
       '09', // trace
       '03', // slot
-      '82', // payload: a map of two
+      '91', // one payload
+      '82', // a map of two
       `a4${text('type')}a4${text('pull')}`,
       `a4${text('have')}ff`, // -1
     ].join('')
     // version, header length (little-endian), header; no blobs, so no padding
-    expect(hexOf(packet)).toBe(`01${'32000000'}${header}`)
+    expect(hexOf(packet)).toBe(`01${'34000000'}${header}`)
   })
 
   test('an announcement of pieces is these bytes', () => {
     const announcement = encodePieces({
-      stream: 'bulk',
       sequence: 7,
       acknowledged: START,
       at: 100,
@@ -121,8 +121,8 @@ describe('the format', () => {
       total: 70_000,
     })
     const header = [
-      '99', // [stream, sequence, signals, messages, bulk, offset, at, bytes, total]
-      '02', // stream: bulk
+      '99', // [3, sequence, signals, messages, bulk, offset, at, bytes, total]
+      '03', // pieces of a bulk packet
       '07', // sequence
       '00000000', // nothing has arrived
       '64', // from byte 100 on
@@ -132,7 +132,6 @@ describe('the format', () => {
     expect(hexOf(announcement)).toBe(`01${'10000000'}${header}`)
     expect(decodePacket(announcement)).toEqual({
       type: 'pieces',
-      stream: 'bulk',
       sequence: 7,
       acknowledged: START,
       at: 100,
@@ -284,6 +283,14 @@ describe('round trips', () => {
     const one = { target, lane: 'message', trace: 1, payload: null } as const
     const growth = encodePacket([one, one]).byteLength - encodePacket([one]).byteLength
     expect(growth).toBeLessThan(10)
+    const many = Array.from({ length: 40 }, (_, i) => ({
+      ...one,
+      target: { ...target, path: `/${i}` },
+    }))
+    expect((decodePacket(encodePacket([...many, ...many])) as Batch).envelopes).toEqual([
+      ...many.map((envelope) => ({ ...envelope, lane: 'signal' as const })),
+      ...many.map((envelope) => ({ ...envelope, lane: 'signal' as const })),
+    ])
   })
 })
 

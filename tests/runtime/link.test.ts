@@ -264,7 +264,6 @@ describe('hostile pieces', () => {
   const total = bytes.byteLength
   const pieces = (at: number, length: number, changes: object = {}) =>
     encodePieces({
-      stream: 'bulk',
       sequence: 1,
       acknowledged: START,
       at,
@@ -272,6 +271,11 @@ describe('hostile pieces', () => {
       total,
       ...changes,
     })
+  const inLane = (lane: number): Uint8Array => {
+    const packet = pieces(0, 5_000).slice()
+    packet[6] = lane
+    return packet
+  }
   const first = [pieces(0, 5_000), bytes.subarray(0, 5_000)]
 
   /** A member that has said hello and then sends these packets. */
@@ -299,11 +303,12 @@ describe('hostile pieces', () => {
 
   const cases: [string, readonly Uint8Array[], RegExp][] = [
     [
-      'in another lane',
-      [pieces(0, 5_000, { stream: 'messages' })],
-      /pieces of packet 1 of the messages/,
+      'of a packet that is not the next',
+      [pieces(0, 5_000, { sequence: 2 })],
+      /pieces of packet 2 after 0/,
     ],
-    ['of a packet that is not the next', [pieces(0, 5_000, { sequence: 2 })], /pieces of packet 2/],
+    ['of a packet that has arrived', [pieces(0, 5_000, { sequence: 0 })], /pieces of packet 0/],
+    ['in a lane that is none', [inLane(4)], /no stream 4/],
     ['from the middle', [pieces(100, 5_000)], /from 100 on after 0/],
     ['that overlap', [...first, pieces(4_000, 5_000)], /from 4000 on after 5000/],
     ['with a gap', [...first, pieces(6_000, 5_000)], /from 6000 on after 5000/],
