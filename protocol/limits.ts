@@ -37,7 +37,7 @@ export const limits = {
    */
   pieceBytesMax: 48 << 10,
   /** Pieces that follow each other without a break for others. */
-  runBytesMax: 512 << 10,
+  runBytesMax: 1 << 20,
   /**
    * Of messages on their way to the peer and not yet acknowledged; signals do not wait for it. At two
    * thousand million bytes a second this much lies one millisecond ahead of a signal.
@@ -46,7 +46,7 @@ export const limits = {
   /** Queued and not yet acknowledged bytes of one link; above it a sender is told `full`. */
   linkQueueBytesMax: 256 << 20,
   /** Acknowledge at the latest after so much; well below the window, or it stands still. */
-  acknowledgeBytes: 512 << 10,
+  acknowledgeBytes: 680 << 10,
   acknowledgePackets: 64,
   acknowledgeMs: 20,
   heartbeatMs: 1_000,

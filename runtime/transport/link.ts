@@ -64,7 +64,7 @@ export function createLink(options: LinkOptions): Link {
   const bulk = new Outbox(limits, messages, released)
   const outboxes = { signals, messages, bulk }
   const assembly = createAssembly(limits.packetBytesMax)
-  const acknowledgeBytes = Math.min(limits.acknowledgeBytes, limits.windowBytesMax / 4)
+  const acknowledgeBytes = Math.min(limits.acknowledgeBytes, limits.windowBytesMax / 3)
   /** Path -> envelopes of the bulk stream that are not yet acknowledged. */
   const bulkPaths = new Map<string, number>()
   let isBulksTurn = false
