@@ -24,10 +24,24 @@ export function formatAddress({ member, path, incarnation }: Address): string {
 
 /** The inverse of `formatAddress`; undefined where the text is no address. */
 export function parseAddress(text: string): Address | undefined {
-  const parts = /^([^/#]+)(\/[^#]*)(?:#(\d{1,15}))?$/.exec(text)
-  if (parts === null) return undefined
-  const [, member = '', path = '', incarnation] = parts
-  return incarnation === undefined
-    ? { member, path }
-    : { member, path, incarnation: Number(incarnation) }
+  const slash = text.indexOf('/')
+  if (slash <= 0) return undefined
+  const hash = text.indexOf('#')
+  const member = text.slice(0, slash)
+  if (hash < 0) return { member, path: text.slice(slash) }
+  const digits = text.length - hash - 1
+  const incarnation = digits > 0 && digits <= 15 ? wholeNumber(text, hash + 1) : -1
+  if (hash < slash || incarnation < 0) return undefined
+  return { member, path: text.slice(slash, hash), incarnation }
+}
+
+/** The digits from `start` on as a number; -1 where one is none. */
+function wholeNumber(text: string, start: number): number {
+  let number = 0
+  for (let at = start; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 48
+    if (digit < 0 || digit > 9) return -1
+    number = 10 * number + digit
+  }
+  return number
 }

@@ -1,209 +1,363 @@
-// Values and envelopes as bytes, and back. The only importer of MessagePack.
+// Values and packets as bytes, and back. The only importer of MessagePack.
 //
 //   version u8 | header length u32 LE | header (MessagePack) | 0 to 7 zero bytes | blobs
 //
 // Bytes of 512 and more lie beside the header as blobs, each aligned to 8 bytes with zeros before it, so
-// the receiver views a tensor where it landed. A packet's header is
-// [sequence, acknowledged, addresses, envelopes]: an address that many envelopes name is written once.
-import { Decoder, Encoder, ExtData, type ExtensionCodecType } from '@msgpack/msgpack'
+// the receiver views a tensor where it landed. The header of a record is one value; that of a packet is
+// a list of nine:
+//
+//   [stream, sequence, signals, messages, bulk, offset, texts, fields, payloads]
+//   [3, sequence, signals, messages, bulk, offset, at, bytes, total]
+//
+// `stream` is 0 for signals, 1 for messages, 2 for bulk. `signals` to `offset` acknowledge (see
+// `Position`). `texts` are addresses and W3C traces, each once; `fields` holds four of each envelope in turn:
+// target, sender or nil, trace or nil as indexes into `texts`, and slot or nil. 3 announces pieces of a bulk packet of `total`
+// bytes: its bytes `at` to `at + bytes` are the next WebSocket messages as they are, without a header, so
+// that a tensor is sent from where it lies.
+import { Encoder, ExtData, type ExtensionCodecType } from '@msgpack/msgpack'
 import { type Address, formatAddress, parseAddress, type Ref } from './address.ts'
-import type { Envelope } from './envelope.ts'
+import type { Envelope, Lane } from './envelope.ts'
 import { limits } from './limits.ts'
+import { refuseExotic } from './measure.ts'
+import { join, type Parts } from './parts.ts'
+import { ProtocolError, Reader, textOf } from './reader.ts'
 import { isRef, type Resolve } from './schema.ts'
-import { checkStructure, ProtocolError } from './structure.ts'
+import { Writer } from './writer.ts'
 
-export { ProtocolError } from './structure.ts'
+export { ProtocolError } from './reader.ts'
 
-export interface Packet {
-  /** Position in its session; 0 carries no envelopes that must arrive once. */
+/**
+ * Each numbers its packets from 1 and keeps their order. Messages above `pieceBytesMax`, and what must
+ * stay behind them, form the bulk stream, whose packets may travel in pieces between the others'.
+ */
+export type Stream = 'signals' | 'messages' | 'bulk'
+
+/** How far the streams of a session have arrived. Never goes back within a session. */
+export interface Position {
+  /** The last packet of each stream that has arrived. */
+  readonly signals: number
+  readonly messages: number
+  readonly bulk: number
+  /** Bytes of the bulk packet after that. */
+  readonly offset: number
+}
+
+export type Packet = Batch | Pieces
+
+interface Numbered {
+  /** Position in its stream; 0 carries no envelopes that must arrive once. */
   readonly sequence: number
-  /** Every packet up to this one has arrived. */
-  readonly acknowledged: number
+  readonly acknowledged: Position
+}
+
+export interface Batch extends Numbered {
+  readonly type: 'batch'
+  readonly stream: Stream
   readonly envelopes: readonly Envelope[]
 }
 
+/** Announces bytes of a bulk packet: the next WebSocket messages, up to so many bytes. */
+export interface Pieces extends Numbered {
+  readonly type: 'pieces'
+  readonly at: number
+  readonly bytes: number
+  /** Of the whole packet. */
+  readonly total: number
+}
+
+export const START: Position = { signals: 0, messages: 0, bulk: 0, offset: 0 }
+
+type BatchOptions = Partial<Omit<Batch, 'type' | 'envelopes'>>
+
+/** All envelopes are of the stream's lane. Throws `ProtocolError` for what cannot travel. */
 export function encodePacket(
   envelopes: readonly Envelope[],
-  { sequence = 0, acknowledged = 0 }: Partial<Omit<Packet, 'envelopes'>> = {},
+  options: BatchOptions = {},
 ): Uint8Array<ArrayBuffer> {
-  const indexes = new Map<string, number>()
-  const indexOf = (address: Address): number => {
-    const text = formatAddress(address)
-    const index = indexes.get(text) ?? indexes.size
-    indexes.set(text, index)
-    return index
+  return join(encodeParts(envelopes, options))
+}
+
+export function encodeParts(
+  envelopes: readonly Envelope[],
+  { stream = 'signals', sequence = 0, acknowledged = START }: BatchOptions = {},
+): Parts {
+  const texts = new Texts()
+  const indexes: (number | undefined)[] = []
+  for (const { target, sender, trace } of envelopes) {
+    indexes.push(texts.addAddress(target), sender && texts.addAddress(sender))
+    indexes.push(trace === undefined ? undefined : texts.addTrace(trace))
   }
-  const rows = envelopes.map(({ target, sender, lane, trace, slot, payload }) => [
-    indexOf(target),
-    sender ? indexOf(sender) : null,
-    lane === 'signal' ? 0 : 1,
-    trace ?? null,
-    slot ?? null,
-    payload,
-  ])
-  return encodeRecord([sequence, acknowledged, [...indexes.keys()], rows])
+  const blobs: Uint8Array[] = []
+  const payloads = encodeHeader(
+    envelopes.map(({ payload }) => payload),
+    blobs,
+  )
+  startHeader(streams.indexOf(stream), sequence, acknowledged)
+  writer.list(texts.list.length)
+  for (const text of texts.list) writer.text(text)
+  writer.list(ENVELOPE_FIELDS * envelopes.length)
+  envelopes.forEach(({ slot }, index) => {
+    for (let field = 0; field < 3; field++) writer.countOrNil(indexes[3 * index + field])
+    writer.countOrNil(slot)
+  })
+  writer.append(payloads)
+  return partsOf(writer.finish(), blobs)
+}
+
+export function encodePieces(pieces: Omit<Pieces, 'type'>): Uint8Array<ArrayBuffer> {
+  startHeader(PIECES, pieces.sequence, pieces.acknowledged)
+  writer.count(pieces.at)
+  writer.count(pieces.bytes)
+  writer.count(pieces.total)
+  return join(partsOf(writer.finish(), []))
+}
+
+function startHeader(kind: number, sequence: number, acknowledged: Position): void {
+  const { signals, messages, bulk, offset } = acknowledged
+  writer.start(PREFIX_BYTES)
+  writer.list(PACKET_FIELDS)
+  for (const count of [kind, sequence, signals, messages, bulk, offset]) writer.count(count)
 }
 
 /** Throws `ProtocolError` only. Payloads stay opaque; refs in them are what `resolve` makes of addresses. */
 export function decodePacket(bytes: Uint8Array, resolve: Resolve = asAddress): Packet {
-  const header = decodeRecord(bytes, resolve)
-  if (!isList(header, 4)) throw new ProtocolError('packet header: expected four fields')
-  const [sequence, acknowledged, texts, rows] = header
-  if (
-    !isCount(sequence) ||
-    !isCount(acknowledged) ||
-    !Array.isArray(texts) ||
-    !Array.isArray(rows)
-  ) {
-    throw new ProtocolError('packet header: expected sequence, acknowledged, addresses, envelopes')
+  const reader = open(bytes, resolve)
+  if (reader.listLength() !== PACKET_FIELDS) {
+    throw new ProtocolError(`packet header: expected ${PACKET_FIELDS} fields`)
   }
-  if (rows.length > limits.envelopesMax) {
-    throw new ProtocolError(`packet: more than ${limits.envelopesMax} envelopes`)
+  const kind = reader.count()
+  const sequence = reader.count()
+  const signals = reader.count()
+  const messages = reader.count()
+  const bulk = reader.count()
+  const acknowledged = { signals, messages, bulk, offset: reader.count() }
+  if (kind === PIECES) {
+    const pieces = { at: reader.count(), bytes: reader.count(), total: reader.count() }
+    reader.close()
+    return { type: 'pieces', sequence, acknowledged, ...pieces }
   }
-  const addresses = texts.map((text) => {
-    const address = typeof text === 'string' ? parseAddress(text) : undefined
-    if (!address) throw new ProtocolError('packet header: expected addresses')
-    return address
-  })
-  return {
-    sequence,
-    acknowledged,
-    envelopes: rows.map((row: unknown) => decodeEnvelope(row, addresses)),
-  }
+  const stream = streams[kind]
+  if (stream === undefined) throw new ProtocolError(`packet header: no stream ${kind}`)
+  const envelopes = readEnvelopes(reader, stream === 'signals' ? 'signal' : 'message')
+  reader.close()
+  return { type: 'batch', stream, sequence, acknowledged, envelopes }
 }
 
-function decodeEnvelope(row: unknown, addresses: readonly Address[]): Envelope {
-  if (!isList(row, 6)) throw new ProtocolError('envelope: expected six fields')
-  const [targetIndex, senderIndex, lane, trace, slot, payload] = row
-  const target = addresses[targetIndex as number]
-  const sender = senderIndex === null ? undefined : addresses[senderIndex as number]
-  const isWhole =
-    target !== undefined &&
-    (senderIndex === null || sender !== undefined) &&
-    (lane === 0 || lane === 1) &&
-    (trace === null || isTraceparent(trace)) &&
-    (slot === null || isCount(slot))
-  if (!isWhole) throw new ProtocolError('envelope: a field is out of range')
-  return {
-    target,
-    ...(sender && { sender }),
-    lane: lane === 0 ? 'signal' : 'message',
-    ...(trace !== null && { trace }),
-    ...(slot !== null && { slot }),
-    payload,
+function readEnvelopes(reader: Reader, lane: Lane): readonly Envelope[] {
+  const texts: (Address | string)[] = []
+  for (let left = reader.listLength(); left > 0; left--) {
+    const text = reader.value(HEADER_DEPTH)
+    const address = typeof text === 'string' ? parseAddress(text) : undefined
+    if (!address && !isTraceparent(text)) {
+      throw new ProtocolError('packet header: expected addresses and traces')
+    }
+    texts.push(address ?? (text as string))
   }
+  const count = reader.listLength() / ENVELOPE_FIELDS
+  if (!Number.isInteger(count)) throw new ProtocolError('envelopes: expected four fields of each')
+  if (count > limits.envelopesMax) {
+    throw new ProtocolError(`packet: more than ${limits.envelopesMax} envelopes`)
+  }
+  const envelopes: Draft[] = []
+  for (let i = 0; i < count; i++) envelopes.push(readFields(reader, texts, lane))
+  if (reader.listLength() !== count)
+    throw new ProtocolError('envelopes: expected a payload of each')
+  for (const envelope of envelopes) envelope.payload = reader.value(HEADER_DEPTH)
+  return envelopes
 }
+
+function readFields(reader: Reader, texts: readonly (Address | string)[], lane: Lane): Draft {
+  const target = texts[reader.count()]
+  if (typeof target !== 'object') {
+    throw new ProtocolError('envelope: an address that the packet does not list')
+  }
+  const envelope: Draft = { target, lane, payload: undefined }
+  const senderIndex = reader.countOrNil()
+  if (senderIndex !== undefined) {
+    const sender = texts[senderIndex]
+    if (typeof sender !== 'object') {
+      throw new ProtocolError('envelope: a sender that the packet does not list')
+    }
+    envelope.sender = sender
+  }
+  const traceIndex = reader.countOrNil()
+  if (traceIndex !== undefined) {
+    const trace = texts[traceIndex]
+    if (typeof trace !== 'string') {
+      throw new ProtocolError('envelope: a trace that the packet does not list')
+    }
+    envelope.trace = trace
+  }
+  const slot = reader.countOrNil()
+  if (slot !== undefined) envelope.slot = slot
+  return envelope
+}
+
+/** W3C Trace Context: version, trace id, span id, flags. */
+function isTraceparent(value: unknown): value is string {
+  return typeof value === 'string' && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(value)
+}
+
+type Draft = { -readonly [Field in keyof Envelope]: Envelope[Field] }
 
 /** One plain value; refs become addresses. The only copy of its tensors is the one into the result. */
 export function encodeRecord(value: unknown): Uint8Array<ArrayBuffer> {
-  const blobs: Blobs = { list: [], bytes: 0 }
+  const blobs: Uint8Array[] = []
   const header = encodeHeader(value, blobs)
-  if (header.byteLength > limits.headerBytesMax) {
-    throw new ProtocolError(`a header of ${header.byteLength} bytes: send large data as tensors`)
-  }
-  const area = blobs.list.length === 0 ? PREFIX_BYTES + header.byteLength : blobArea(header)
-  if (area + blobs.bytes > limits.packetBytesMax) {
-    throw new ProtocolError(`${area + blobs.bytes} bytes: above packetBytesMax`)
-  }
-  const packet = new Uint8Array(area + blobs.bytes)
-  packet[0] = VERSION
-  new DataView(packet.buffer).setUint32(1, header.byteLength, true)
-  packet.set(header, PREFIX_BYTES)
-  let at = area
-  for (const blob of blobs.list) {
-    at = aligned(at)
-    packet.set(blob, at)
-    at += blob.byteLength
-  }
-  return packet
+  const head = new Uint8Array(PREFIX_BYTES + header.byteLength)
+  head.set(header, PREFIX_BYTES)
+  return join(partsOf(head, blobs))
 }
 
-/** Throws `ProtocolError` only. Bytes in the result are views into `bytes`, or into one aligned copy. */
+/** Throws `ProtocolError` only. Blobs in the result are views into `bytes`, or into one aligned copy. */
 export function decodeRecord(bytes: Uint8Array, resolve: Resolve = asAddress): unknown {
+  const reader = open(bytes, resolve)
+  const value = reader.value()
+  reader.close()
+  return value
+}
+
+/** `head` has room for the prefix before the header. */
+function partsOf(head: Uint8Array<ArrayBuffer>, blobs: readonly Uint8Array[]): Parts {
+  const headerBytes = head.byteLength - PREFIX_BYTES
+  if (headerBytes > limits.headerBytesMax) {
+    throw new ProtocolError(`a header of ${headerBytes} bytes: send large data as tensors`)
+  }
+  head[0] = VERSION
+  head[1] = headerBytes
+  head[2] = headerBytes >> 8
+  head[3] = headerBytes >> 16
+  head[4] = headerBytes >> 24
+  if (blobs.length === 0) return { byteLength: head.byteLength, head, blobs: NONE, starts: NONE }
+  let byteLength = head.byteLength
+  const starts: number[] = []
+  for (const blob of blobs) {
+    starts.push(aligned(byteLength))
+    byteLength = aligned(byteLength) + blob.byteLength
+  }
+  if (byteLength > limits.packetBytesMax) {
+    throw new ProtocolError(`${byteLength} bytes: above packetBytesMax`)
+  }
+  return { byteLength, head, blobs, starts }
+}
+
+function open(bytes: Uint8Array, resolve: Resolve): PacketReader {
   if (bytes.byteLength > limits.packetBytesMax) throw new ProtocolError('above packetBytesMax')
   if (bytes.byteLength < PREFIX_BYTES) throw new ProtocolError('truncated before the header')
   if (bytes[0] !== VERSION) {
     throw new ProtocolError(`protocol version ${bytes[0]}: this member speaks ${VERSION}`)
   }
   const packet = bytes.byteOffset % ALIGNMENT === 0 ? bytes : bytes.slice()
-  const headerBytes = new DataView(packet.buffer, packet.byteOffset).getUint32(1, true)
+  const headerBytes = uint32At(bytes, 1)
   const headerEnd = PREFIX_BYTES + headerBytes
   if (headerBytes > limits.headerBytesMax || headerEnd > packet.byteLength) {
     throw new ProtocolError(`a header of ${headerBytes} bytes in ${packet.byteLength}`)
   }
-  const header = packet.subarray(PREFIX_BYTES, headerEnd)
-  checkStructure(header, limits)
-  const reading: Reading = { packet, at: headerEnd, resolve }
-  const value = decodeHeader(header, reading)
-  if (reading.at !== packet.byteLength) {
-    throw new ProtocolError(`${packet.byteLength - reading.at} trailing bytes`)
-  }
-  return value
+  return new PacketReader(packet, headerEnd, resolve)
 }
 
-/**
- * About how many bytes a payload takes, never less than its blobs. Throws `ProtocolError` for what
- * cannot travel, so that the sender is told in the line that sends it.
- */
-export function measureBytes(payload: unknown, depth = 0): number {
-  if (depth > limits.depthMax - HEADER_DEPTH) {
-    throw new ProtocolError(`nested deeper than ${limits.depthMax - HEADER_DEPTH}`)
+class PacketReader extends Reader {
+  readonly #packet: Uint8Array
+  /** End of what has been referred to so far. */
+  #blobAt: number
+  readonly #resolve: Resolve
+
+  constructor(packet: Uint8Array, headerEnd: number, resolve: Resolve) {
+    super(packet, PREFIX_BYTES, headerEnd, limits)
+    this.#packet = packet
+    this.#blobAt = headerEnd
+    this.#resolve = resolve
   }
-  switch (typeof payload) {
-    case 'string':
-      return 5 + payload.length
-    case 'number':
-      return 9
-    case 'boolean':
-    case 'undefined':
-      return 1
-    case 'object':
-      break
-    default:
-      throw new ProtocolError(`a ${typeof payload} cannot be sent`)
+
+  close(): void {
+    this.finish()
+    const left = this.#packet.byteLength - this.#blobAt
+    if (left > 0) throw new ProtocolError(`${left} trailing bytes`)
   }
-  if (payload === null) return 1
-  if (payload instanceof Uint8Array) return ALIGNMENT + payload.byteLength
-  if (isRef(payload)) return 64
-  refuseExotic(payload)
-  let bytes = 5
-  if (Array.isArray(payload)) {
-    for (const element of payload) bytes += measureBytes(element, depth + 1)
-  } else {
-    for (const key in payload) {
-      bytes += 5 + key.length + measureBytes(payload[key as keyof typeof payload], depth + 1)
+
+  protected override extension(type: number, bytes: Uint8Array, start: number, end: number) {
+    if (type === BLOB_TYPE && end - start === 4) return this.#viewBlob(uint32At(bytes, start))
+    if (type !== ADDRESS_TYPE) throw new ProtocolError(`unknown extension type ${type}`)
+    const address = parseAddress(textOf(bytes, start, end))
+    if (!address) throw new ProtocolError('an address that cannot be read')
+    return this.#resolve(address)
+  }
+
+  // Blobs lie in the order in which the header names them, so a length is all that it needs to say.
+  #viewBlob(length: number): Uint8Array {
+    const packet = this.#packet
+    const start = aligned(this.#blobAt)
+    if (start + length > packet.byteLength) throw new ProtocolError('a blob beyond the packet')
+    for (let at = this.#blobAt; at < start; at++) {
+      if (packet[at] !== 0) throw new ProtocolError('padding that is not zero')
     }
+    this.#blobAt = start + length
+    return new Uint8Array(packet.buffer, packet.byteOffset + start, length)
   }
-  return bytes
+}
+
+/** The addresses of one packet, each once. */
+class Texts {
+  readonly list: string[] = []
+  #indexes: Map<string, number> | undefined
+  #last: Address | undefined
+  #lastIndex = 0
+  #trace: string | undefined
+  #traceIndex = 0
+
+  /** Its index. */
+  addAddress(address: Address): number {
+    // The same ref told again and again is the same address object.
+    if (address === this.#last) return this.#lastIndex
+    this.#last = address
+    this.#lastIndex = this.#find(formatAddress(address))
+    return this.#lastIndex
+  }
+
+  addTrace(trace: string): number {
+    if (trace === this.#trace) return this.#traceIndex
+    this.#trace = trace
+    this.#traceIndex = this.#find(trace)
+    return this.#traceIndex
+  }
+
+  #find(text: string): number {
+    const { list } = this
+    const known = list.length <= FEW ? list.indexOf(text) : (this.#map().get(text) ?? -1)
+    if (known >= 0) return known
+    list.push(text)
+    this.#indexes?.set(text, list.length - 1)
+    return list.length - 1
+  }
+
+  #map(): Map<string, number> {
+    this.#indexes ??= new Map(this.list.map((text, index) => [text, index]))
+    return this.#indexes
+  }
 }
 
 const VERSION = 1
 const PREFIX_BYTES = 5
 const ALIGNMENT = 8
+const streams: readonly Stream[] = ['signals', 'messages', 'bulk']
+/** In the place of a stream. */
+const PIECES = 3
+const PACKET_FIELDS = 9
+const ENVELOPE_FIELDS = 4
+const NONE: readonly never[] = []
+/** Addresses that a walk finds sooner than a map. */
+const FEW = 8
 /** The lists around a payload. */
-const HEADER_DEPTH = 4
+const HEADER_DEPTH = 2
 const BLOB_TYPE = 1
 const ADDRESS_TYPE = 2
 
-interface Blobs {
-  readonly list: Uint8Array[]
-  /** From the start of the blob area, paddings included. */
-  bytes: number
-}
-
-interface Reading {
-  readonly packet: Uint8Array
-  /** End of what has been referred to so far. */
-  at: number
-  readonly resolve: Resolve
-}
-
 const textEncoder = new TextEncoder()
-const textDecoder = new TextDecoder('utf-8', { fatal: true })
+const writer = new Writer()
 
-// MessagePack hands the context of the call to the extension codec; one object each, filled per call,
-// spares building an encoder for every packet.
-const writing: { blobs: Blobs } = { blobs: { list: [], bytes: 0 } }
+// MessagePack hands the context of the call to the extension codec; one object, filled per call, spares
+// building an encoder for every packet.
+const writing: { blobs: Uint8Array[] } = { blobs: [] }
 const encoding: ExtensionCodecType<typeof writing> = {
   tryToEncode(object, { blobs }) {
     if (object instanceof Uint8Array) {
@@ -226,27 +380,7 @@ const encoder = new Encoder({
   maxDepth: limits.depthMax,
 })
 
-const current: { reading: Reading | undefined } = { reading: undefined }
-const decoding: ExtensionCodecType<typeof current> = {
-  tryToEncode: () => null,
-  decode(data, type, { reading }) {
-    if (reading === undefined) throw new ProtocolError('an extension outside of a packet')
-    if (type === BLOB_TYPE) return viewBlob(data, reading)
-    if (type !== ADDRESS_TYPE) throw new ProtocolError(`unknown extension type ${type}`)
-    const address = parseAddress(textDecoder.decode(data))
-    if (!address) throw new ProtocolError('an address that cannot be read')
-    return reading.resolve(address)
-  },
-}
-const decoder = new Decoder({
-  extensionCodec: decoding,
-  context: current,
-  maxStrLength: limits.stringBytesMax,
-  maxBinLength: limits.blobBytesMin,
-  maxExtLength: 4_096,
-})
-
-function encodeHeader(value: unknown, blobs: Blobs): Uint8Array {
+function encodeHeader(value: unknown, blobs: Uint8Array[]): Uint8Array {
   writing.blobs = blobs
   try {
     return encoder.encodeSharedRef(value)
@@ -255,58 +389,22 @@ function encodeHeader(value: unknown, blobs: Blobs): Uint8Array {
   }
 }
 
-function decodeHeader(header: Uint8Array, reading: Reading): unknown {
-  current.reading = reading
-  try {
-    return decoder.decode(header)
-  } catch (error) {
-    throw asProtocolError(error)
-  } finally {
-    current.reading = undefined
-  }
-}
-
-function appendBlob(blob: Uint8Array, blobs: Blobs): ExtData {
-  if (blobs.list.length >= limits.blobsMax) throw new ProtocolError('above blobsMax')
-  blobs.bytes = aligned(blobs.bytes) + blob.byteLength
-  blobs.list.push(blob)
+function appendBlob(blob: Uint8Array, blobs: Uint8Array[]): ExtData {
+  if (blobs.length >= limits.blobsMax) throw new ProtocolError('above blobsMax')
+  blobs.push(blob)
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, blob.byteLength, true)
   return new ExtData(BLOB_TYPE, length)
 }
 
-// Blobs lie in the order in which the header names them, so a length is all that it needs to say.
-function viewBlob(data: Uint8Array, reading: Reading): Uint8Array {
-  if (data.byteLength !== 4) throw new ProtocolError('a blob length of four bytes')
-  const length = new DataView(data.buffer, data.byteOffset).getUint32(0, true)
-  const { packet } = reading
-  const start = aligned(reading.at)
-  if (start + length > packet.byteLength) throw new ProtocolError('a blob beyond the packet')
-  for (let at = reading.at; at < start; at++) {
-    if (packet[at] !== 0) throw new ProtocolError('padding that is not zero')
-  }
-  reading.at = start + length
-  return new Uint8Array(packet.buffer, packet.byteOffset + start, length)
-}
-
-function blobArea(header: Uint8Array): number {
-  return aligned(PREFIX_BYTES + header.byteLength)
+function uint32At(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
+  )
 }
 
 function aligned(offset: number): number {
   return Math.ceil(offset / ALIGNMENT) * ALIGNMENT
-}
-
-/** Objects that MessagePack would turn into something else without a word. */
-function refuseExotic(object: object): void {
-  if (Array.isArray(object)) return
-  if (ArrayBuffer.isView(object)) {
-    throw new ProtocolError('a typed array cannot be sent: send a tensor or a Uint8Array')
-  }
-  const prototype: unknown = Object.getPrototypeOf(object)
-  if (prototype !== Object.prototype && prototype !== null) {
-    throw new ProtocolError(`a ${object.constructor?.name} cannot be sent: send plain data`)
-  }
 }
 
 function asProtocolError(error: unknown): ProtocolError {
@@ -317,17 +415,4 @@ function asProtocolError(error: unknown): ProtocolError {
 function asAddress(address: Address): Ref<never> {
   // Where nobody resolves (journals, tools) an address stays an address; schemas accept both.
   return address as unknown as Ref<never>
-}
-
-/** W3C Trace Context: version, trace id, span id, flags. */
-function isTraceparent(value: unknown): value is string {
-  return typeof value === 'string' && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(value)
-}
-
-function isList(value: unknown, length: number): value is unknown[] {
-  return Array.isArray(value) && value.length === length
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
 }

@@ -3,6 +3,7 @@
 
 import type { SendResult } from '../../protocol/address.ts'
 import { assert } from '../../protocol/assert.ts'
+import { START } from '../../protocol/codec.ts'
 import type { Envelope } from '../../protocol/envelope.ts'
 import type { Limits } from '../../protocol/limits.ts'
 import type { Resolve } from '../../protocol/schema.ts'
@@ -129,7 +130,7 @@ export function createMembership(world: MembershipWorld): Membership {
 
   function introduction(link: Link | undefined, session: number): Introduction {
     const place = url === undefined ? {} : { url }
-    return { ...self, ...place, session, received: link?.received ?? 0 }
+    return { ...self, ...place, session, received: link?.received ?? START }
   }
 
   function readerOf(peer: Peer, connection: Connection): Reader {

@@ -10,7 +10,8 @@ import {
   TransportError,
 } from './connection.ts'
 
-const BUFFERED_BYTES_MAX = 8 << 20
+/** Twice what a link has on its way; above it the connection says `full`. */
+const BUFFERED_BYTES_MAX = 4 << 20
 
 interface Socket {
   events: ConnectionEvents | undefined
@@ -32,9 +33,9 @@ export async function listenOnBun(options: ListenOptions): Promise<Listener> {
       websocket: {
         perMessageDeflate: false,
         idleTimeout: 0,
-        maxPayloadLength: limits.packetBytesMax,
+        maxPayloadLength: limits.socketMessageBytesMax,
         // Never reached, because nothing is sent while more than BUFFERED_BYTES_MAX waits.
-        backpressureLimit: limits.packetBytesMax + 2 * BUFFERED_BYTES_MAX,
+        backpressureLimit: limits.socketMessageBytesMax + 2 * BUFFERED_BYTES_MAX,
         open(socket) {
           socket.binaryType = 'uint8array'
           socket.data.events = accept(connectionOf(socket))

@@ -13,8 +13,8 @@ const introduction = {
   resources: optional(Resources),
   /** Chosen by the dialling side; both sides number and acknowledge packets within it. */
   session: integer,
-  /** The last packet of this session that has arrived here. */
-  received: integer,
+  /** What of this session has arrived here: see `Position`. */
+  received: struct({ signals: integer, messages: integer, bulk: integer, offset: integer }),
 }
 
 const Introduction = struct(introduction)
@@ -47,9 +47,9 @@ export function encodeGreeting(payload: Greeting): Uint8Array {
 /** Throws `ProtocolError`. */
 export function decodeGreeting(packet: Uint8Array): Greeting {
   if (packet.byteLength > GREETING_BYTES_MAX) throw new ProtocolError('a greeting this long')
-  const { envelopes } = decodePacket(packet)
-  const [envelope] = envelopes
-  if (envelopes.length !== 1 || !envelope) throw new ProtocolError('expected one greeting')
+  const decoded = decodePacket(packet)
+  const [envelope, ...others] = decoded.type === 'batch' ? decoded.envelopes : []
+  if (!envelope || others.length > 0) throw new ProtocolError('expected one greeting')
   try {
     return Greeting.decode(envelope.payload, 'greeting', () => {
       throw new ProtocolError('a greeting names no actor')

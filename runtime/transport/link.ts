@@ -1,13 +1,30 @@
 // One peer, across connections: a session of numbered packets that are kept until acknowledged and sent
 // again on the next connection, so a lost connection neither loses, repeats nor reorders a message. The
 // session itself ends when the peer is gone, and then nothing of it is sent again.
-import { decodePacket, encodePacket, measureBytes, ProtocolError } from '../../protocol/codec.ts'
+//
+// Three streams share the connection. Signals go first and wait for nothing; messages, and the pieces of
+// large ones (bulk), take turns while the window is open. A message to an actor that a large one is on
+// its way to follows it in the bulk stream: what one actor sends another keeps its order.
+import {
+  decodePacket,
+  encodePacket,
+  encodeParts,
+  encodePieces,
+  type Packet,
+  type Position,
+  ProtocolError,
+  START,
+  type Stream,
+} from '../../protocol/codec.ts'
 import type { Envelope } from '../../protocol/envelope.ts'
 import type { Limits } from '../../protocol/limits.ts'
+import { measureBytes } from '../../protocol/measure.ts'
+import { join, pieceOf } from '../../protocol/parts.ts'
 import type { Resolve } from '../../protocol/schema.ts'
 import type { Clock } from '../environment.ts'
-import { Ring } from '../mailbox.ts'
+import { createAssembly } from './assembly.ts'
 import type { Connection } from './connection.ts'
+import { type Kept, Outbox } from './outbox.ts'
 
 export interface LinkOptions {
   readonly session: number
@@ -26,42 +43,37 @@ export interface Link {
   readonly isConnected: boolean
   readonly hasBeenConnected: boolean
   readonly isIdle: boolean
-  /** The last packet that has arrived. */
-  readonly received: number
+  /** What has arrived. */
+  readonly received: Position
   /** Throws `ProtocolError` for what cannot travel. */
   enqueue(envelope: Envelope): 'accepted' | 'full'
-  /** After the hello: goes on behind the last packet that the peer has received. */
-  attach(connection: Connection, peerReceived: number): void
+  /** After the hello: goes on behind what the peer has received. */
+  attach(connection: Connection, peerReceived: Position): void
   receive(connection: Connection, bytes: Uint8Array): void
   drained(connection: Connection): void
   detach(connection: Connection, cause: string): void
   end(cause: string): void
 }
 
-interface Waiting {
-  readonly envelope: Envelope
-  readonly bytes: number
-}
-
-interface Sent {
-  readonly sequence: number
-  readonly packet: Uint8Array
-}
+type Sending = 'sent' | 'nothing' | 'stuck'
 
 export function createLink(options: LinkOptions): Link {
   const { clock, limits } = options
-  const signals = new Ring<Waiting>()
-  const messages = new Ring<Waiting>()
-  /** Encoded, not yet acknowledged; oldest first. */
-  const unacknowledged = new Ring<Sent>()
-  let queuedBytes = 0
-  let unacknowledgedBytes = 0
-  let lastEncoded = 0
-  /** The next packet that this connection has not seen. */
-  let nextToSend = 1
-  let received = 0
-  let acknowledged = 0
-  let receivedBytes = 0
+  const signals = new Outbox(limits)
+  const messages = new Outbox(limits)
+  const bulk = new Outbox(limits, messages, released)
+  const outboxes = { signals, messages, bulk }
+  const assembly = createAssembly(limits.packetBytesMax)
+  const acknowledgeBytes = Math.min(limits.acknowledgeBytes, limits.windowBytesMax / 3)
+  /** Path -> envelopes of the bulk stream that are not yet acknowledged. */
+  const bulkPaths = new Map<string, number>()
+  let isBulksTurn = false
+  /** Of that packet so many bytes are announced and not yet sent. */
+  let announced: { readonly kept: Kept; left: number } | undefined
+  const received = { ...START }
+  let isUnsaid = false
+  let unsaidPackets = 0
+  let unsaidBytes = 0
   let connection: Connection | undefined
   let hasBeenConnected = false
   let isFlushing = false
@@ -76,95 +88,151 @@ export function createLink(options: LinkOptions): Link {
   function scheduleFlush(): void {
     if (isFlushing || !connection) return
     isFlushing = true
-    queueMicrotask(() => {
-      isFlushing = false
-      flush()
-    })
+    queueMicrotask(flush)
   }
 
   function flush(): void {
-    while (connection) {
-      const sent = unacknowledged.peek(nextToSend - 1 - (lastEncoded - unacknowledged.length))
-      const packet = sent?.packet ?? encodeBatch()
-      if (!packet) break
-      if (connection.send(packet) !== 'sent') return
-      nextToSend += 1
-      saidAt = clock.now()
+    isFlushing = false
+    try {
+      while (connection && sendNext() === 'sent') saidAt = clock.now()
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      // It could travel when it was sent: somebody has written to it since.
+      end(`a message was changed after it was sent: ${error.message}`)
     }
-    const isDue =
-      receivedBytes >= limits.acknowledgeBytes ||
-      received - acknowledged >= limits.acknowledgePackets
-    if (isDue) say()
-    else if (received > acknowledged) sayLater()
+    if (isSayingDue()) say()
+    else if (isUnsaid) sayLater()
+  }
+
+  function sendNext(): Sending {
+    if (announced) return sendPiece(announced)
+    const sending = sendFrom('signals')
+    if (sending !== 'nothing') return sending
+    if (messages.flightBytes + bulk.flightBytes >= limits.windowBytesMax) return 'nothing'
+    isBulksTurn = !isBulksTurn
+    const first = sendFrom(isBulksTurn ? 'bulk' : 'messages')
+    return first === 'nothing' ? sendFrom(isBulksTurn ? 'messages' : 'bulk') : first
+  }
+
+  function sendFrom(stream: Stream): Sending {
+    let isFresh = false
+    const outbox = outboxes[stream]
+    const kept = outbox.next((envelopes, sequence) => {
+      isFresh = true
+      return encodeParts(envelopes, { stream, sequence, acknowledged: received })
+    })
+    if (!kept) return 'nothing'
+    const at = outbox.offsetOf(kept)
+    const { byteLength: total } = kept.parts
+    const isWhole = stream !== 'bulk' || (at === 0 && total <= limits.pieceBytesMax)
+    if (!isWhole) return announce(kept, at)
+    if (connection?.send(join(kept.parts)) !== 'sent') return 'stuck'
+    outbox.sent(kept, total)
+    if (isFresh) said()
+    return 'sent'
+  }
+
+  function announce(kept: Kept, at: number): Sending {
+    const { sequence, parts } = kept
+    const total = parts.byteLength
+    const room = limits.windowBytesMax - messages.flightBytes - bulk.flightBytes
+    const bytes = Math.min(total - at, limits.runBytesMax, room)
+    const announcement = encodePieces({ sequence, acknowledged: received, at, bytes, total })
+    if (connection?.send(announcement) !== 'sent') return 'stuck'
+    said()
+    announced = { kept, left: bytes }
+    return 'sent'
+  }
+
+  function sendPiece(run: { readonly kept: Kept; left: number }): Sending {
+    const { kept, left } = run
+    const at = bulk.offsetOf(kept)
+    const piece = pieceOf(kept.parts, at, Math.min(left, limits.pieceBytesMax))
+    if (connection?.send(piece) !== 'sent') return 'stuck'
+    bulk.sent(kept, piece.byteLength)
+    run.left -= piece.byteLength
+    if (run.left === 0) announced = undefined
+    return 'sent'
   }
 
   // Most packets are acknowledged by the next one that goes the other way.
   function sayLater(): void {
     stopSaying ??= clock.after(limits.acknowledgeMs, () => {
       stopSaying = undefined
-      if (received > acknowledged) say()
+      if (isUnsaid) say()
     })
-  }
-
-  /** Signals first; messages only while the window is open. */
-  function encodeBatch(): Uint8Array | undefined {
-    const batch: Envelope[] = []
-    let bytes = 0
-    const fill = (queue: Ring<Waiting>): void => {
-      for (let next = queue.peek(); next; next = queue.peek()) {
-        const isFull = batch.length > 0 && bytes + next.bytes > limits.batchBytesMax
-        if (isFull || batch.length >= limits.envelopesMax) return
-        queue.take()
-        batch.push(next.envelope)
-        bytes += next.bytes
-        queuedBytes -= next.bytes
-      }
-    }
-    fill(signals)
-    if (unacknowledgedBytes < limits.windowBytesMax) fill(messages)
-    if (batch.length === 0) return undefined
-    lastEncoded += 1
-    const packet = encodePacket(batch, { sequence: lastEncoded, acknowledged: acknowledge() })
-    unacknowledged.push({ sequence: lastEncoded, packet })
-    unacknowledgedBytes += packet.byteLength
-    return packet
-  }
-
-  function acknowledge(): number {
-    acknowledged = received
-    receivedBytes = 0
-    return received
   }
 
   /** Says that we are alive and what has arrived. */
   function say(): void {
-    connection?.send(encodePacket([], { acknowledged: acknowledge() }))
+    // Between an announcement and the last of its bytes nothing may be said.
+    if (announced || connection?.send(encodePacket([], { acknowledged: received })) !== 'sent')
+      return
+    said()
     saidAt = clock.now()
   }
 
-  function forgetUpTo(sequence: number): void {
-    if (sequence > lastEncoded) throw new ProtocolError('an acknowledgement of what was never sent')
-    for (let first = unacknowledged.peek(); first && first.sequence <= sequence; ) {
-      unacknowledged.take()
-      unacknowledgedBytes -= first.packet.byteLength
-      first = unacknowledged.peek()
+  function said(): void {
+    isUnsaid = false
+    unsaidBytes = unsaidPackets = 0
+  }
+
+  function isSayingDue(): boolean {
+    return unsaidBytes >= acknowledgeBytes || unsaidPackets >= limits.acknowledgePackets
+  }
+
+  function released(envelopes: readonly Envelope[]): void {
+    for (const { target } of envelopes) {
+      const left = (bulkPaths.get(target.path) ?? 0) - 1
+      if (left > 0) bulkPaths.set(target.path, left)
+      else bulkPaths.delete(target.path)
     }
-    nextToSend = Math.max(nextToSend, sequence + 1)
   }
 
   function take(bytes: Uint8Array): void {
+    if (assembly.isExpecting) return takePiece(bytes)
     const packet = decodePacket(bytes, options.resolve)
-    forgetUpTo(packet.acknowledged)
-    if (packet.sequence === 0) {
-      if (packet.envelopes.length > 0) throw new ProtocolError('envelopes outside of the sequence')
-    } else if (packet.sequence > received + 1) {
-      throw new ProtocolError(`packet ${packet.sequence} after ${received}`)
-    } else if (packet.sequence === received + 1) {
-      received += 1
-      receivedBytes += bytes.byteLength
-      for (const envelope of packet.envelopes) if (!isEnded) options.received(envelope)
+    const { acknowledged: peer } = packet
+    signals.acknowledge(peer.signals)
+    messages.acknowledge(peer.messages)
+    bulk.acknowledge(peer.bulk, peer.offset)
+    if (packet.type === 'batch') return takeBatch(packet, bytes.byteLength)
+    if (packet.sequence !== received.bulk + 1) {
+      throw new ProtocolError(`pieces of packet ${packet.sequence} after ${received.bulk}`)
     }
-    scheduleFlush()
+    assembly.expect(packet)
+  }
+
+  function takePiece(bytes: Uint8Array): void {
+    const whole = assembly.add(bytes)
+    received.offset = assembly.offset
+    if (!whole) return arrived(bytes.byteLength)
+    const packet = decodePacket(whole, options.resolve)
+    if (packet.type !== 'batch' || packet.stream !== 'bulk') {
+      throw new ProtocolError('pieces that are no bulk packet')
+    }
+    takeBatch(packet, bytes.byteLength)
+  }
+
+  function takeBatch(packet: Packet & { readonly type: 'batch' }, bytes: number): void {
+    const { stream, sequence, envelopes } = packet
+    if (sequence === 0) {
+      if (envelopes.length > 0) throw new ProtocolError('envelopes outside of the sequence')
+      return
+    }
+    if (stream === 'bulk' && assembly.offset > 0) throw new ProtocolError('a packet within another')
+    const last = received[stream]
+    if (sequence > last + 1) throw new ProtocolError(`packet ${sequence} after ${last}`)
+    if (sequence <= last) return
+    received[stream] = sequence
+    arrived(bytes)
+    for (const envelope of envelopes) if (!isEnded) options.received(envelope)
+  }
+
+  function arrived(bytes: number): void {
+    isUnsaid = true
+    unsaidPackets += 1
+    unsaidBytes += bytes
   }
 
   function tick(): void {
@@ -194,6 +262,13 @@ export function createLink(options: LinkOptions): Link {
     options.ended(cause)
   }
 
+  /** Pieces begun on the former connection go on behind the last byte that has arrived. */
+  function startAfresh(next: Connection | undefined): void {
+    connection = next
+    announced = undefined
+    assembly.interrupt()
+  }
+
   return {
     session: options.session,
     get isConnected() {
@@ -203,36 +278,44 @@ export function createLink(options: LinkOptions): Link {
       return hasBeenConnected
     },
     get isIdle() {
-      return signals.length + messages.length + unacknowledged.length === 0
+      return signals.isIdle && messages.isIdle && bulk.isIdle
     },
     get received() {
-      return received
+      return { ...received }
     },
     enqueue(envelope) {
       const bytes = 64 + measureBytes(envelope.payload)
-      if (bytes > limits.packetBytesMax) {
-        throw new ProtocolError(`a message of ${bytes} bytes: above packetBytesMax, split it`)
-      }
       const isSignal = envelope.lane === 'signal'
-      const total = queuedBytes + unacknowledgedBytes + bytes
-      if (!isSignal && total > limits.linkQueueBytesMax) return 'full'
-      queuedBytes += bytes
-      const queue = isSignal ? signals : messages
-      queue.push({ envelope, bytes })
-      if (signals.length > limits.linkSignalsMax) end('its signals were not read')
+      const bytesMax = isSignal ? limits.socketMessageBytesMax : limits.packetBytesMax
+      if (bytes > bytesMax)
+        throw new ProtocolError(`a ${envelope.lane} of ${bytes} bytes: split it`)
+      if (isSignal) {
+        signals.push(envelope, bytes)
+        if (signals.queued > limits.linkSignalsMax) end('its signals were not read')
+      } else {
+        const total = signals.bytes + messages.bytes + bulk.bytes + bytes
+        if (total > limits.linkQueueBytesMax) return 'full'
+        const { path } = envelope.target
+        const before = bulkPaths.get(path) ?? 0
+        const isBulk = bytes > limits.pieceBytesMax || before > 0
+        if (isBulk) bulkPaths.set(path, before + 1)
+        const outbox = isBulk ? bulk : messages
+        outbox.push(envelope, bytes)
+      }
       scheduleFlush()
       return 'accepted'
     },
-    attach(next, peerReceived) {
+    attach(next, peer) {
       const previous = connection
-      connection = next
+      startAfresh(next)
       previous?.close('replaced by a new connection')
       hasBeenConnected = true
       heardAt = saidAt = clock.now()
-      const isKept = peerReceived >= lastEncoded - unacknowledged.length
-      if (peerReceived > lastEncoded || !isKept) return end('the peer is in another session')
-      nextToSend = 0
-      forgetUpTo(peerReceived)
+      const isKnown =
+        signals.resume(peer.signals) &&
+        messages.resume(peer.messages) &&
+        bulk.resume(peer.bulk, peer.offset)
+      if (!isKnown) return end('the peer is in another session')
       scheduleFlush()
     },
     receive(from, bytes) {
@@ -240,6 +323,8 @@ export function createLink(options: LinkOptions): Link {
       heardAt = clock.now()
       try {
         take(bytes)
+        // In the middle of a run there is nothing new to send.
+        if (!assembly.isExpecting || isSayingDue()) scheduleFlush()
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
         // The same packet would come again on the next connection: the session is beyond repair.
@@ -251,7 +336,7 @@ export function createLink(options: LinkOptions): Link {
     },
     detach(from, cause) {
       if (from !== connection) return
-      connection = undefined
+      startAfresh(undefined)
       disconnectedAt = clock.now()
       options.disconnected(cause)
     },

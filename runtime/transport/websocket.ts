@@ -3,8 +3,11 @@ import { limits } from '../../protocol/limits.ts'
 import type { Clock } from '../environment.ts'
 import type { Connection, ConnectionEvents } from './connection.ts'
 
-/** Above it the connection says `full`; the class has no event for the end of that, so it is polled. */
-const BUFFERED_BYTES_MAX = 8 << 20
+/**
+ * Twice what a link has on its way: only signals get there. Above it the connection says `full`; the
+ * class has no event for the end of that, so it is polled.
+ */
+const BUFFERED_BYTES_MAX = 4 << 20
 const DRAIN_POLL_MS = 2
 
 export function connectWebSocket(clock: Clock, url: string, events: ConnectionEvents): Connection {
@@ -32,7 +35,7 @@ export function connectWebSocket(clock: Clock, url: string, events: ConnectionEv
   socket.onopen = () => events.opened()
   socket.onmessage = ({ data }) => {
     if (isClosed) return
-    if (data instanceof ArrayBuffer && data.byteLength <= limits.packetBytesMax) {
+    if (data instanceof ArrayBuffer && data.byteLength <= limits.socketMessageBytesMax) {
       events.received(new Uint8Array(data))
     } else {
       socket.close(1003)

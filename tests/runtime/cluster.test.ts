@@ -1,123 +1,25 @@
 import { describe, expect, test } from 'bun:test'
-import { encodePacket } from '../../protocol/codec.ts'
-import type { Limits } from '../../protocol/limits.ts'
+import { encodePacket, START } from '../../protocol/codec.ts'
 import { randomFor } from '../../protocol/random.ts'
-import { type Infer, replyTo, tensor, u32, union } from '../../protocol/schema.ts'
 import { tensorOf } from '../../protocol/tensor.ts'
-import {
-  type ActorDefinition,
-  AskError,
-  type Down,
-  next,
-  type Ref,
-  StartError,
-} from '../../runtime/actor.ts'
+import { AskError, type Ref, StartError } from '../../runtime/actor.ts'
 import { createDirectory } from '../../runtime/cluster/directory.ts'
-import type { InspectionEvent } from '../../runtime/inspect.ts'
-import { createSystem, type System } from '../../runtime/system.ts'
 import { encodeGreeting, isSameToken } from '../../runtime/transport/hello.ts'
-import { createWorld, type World } from './world.ts'
-
-const PeerMessage = union({
-  note: { value: u32 },
-  big: { tensor },
-  ask: { value: u32, replyTo: replyTo<number>() },
-  hold: { replyTo: replyTo<number>() },
-  watch: { target: replyTo<never>() },
-  crash: {},
-})
-type PeerMessage = Infer<typeof PeerMessage>
-
-interface Notes {
-  readonly values: number[]
-  readonly downs: Down[]
-}
-
-const peer: ActorDefinition<Notes, Notes, PeerMessage> = {
-  kind: 'peer',
-  protocol: PeerMessage,
-  config: { decode: () => ({ values: [], downs: [] }) },
-  start: (notes) => notes,
-  receive(notes, message, context) {
-    switch (message.type) {
-      case 'note':
-        notes.values.push(message.value)
-        return next(notes)
-      case 'big':
-        notes.values.push(message.tensor.bytes.byteLength)
-        return next(notes)
-      case 'ask':
-        message.replyTo.tell(message.value + 1)
-        return next(notes)
-      case 'hold':
-        return next(notes)
-      case 'watch':
-        context.watch(message.target)
-        return next(notes)
-      case 'crash':
-        throw new RangeError('as told')
-    }
-  },
-  down(notes, down) {
-    notes.downs.push(down)
-    notes.values.push(-1)
-    return next(notes)
-  },
-}
-
-interface Member {
-  readonly system: System
-  readonly notes: Notes
-  readonly ref: Ref<PeerMessage>
-  readonly events: InspectionEvent[]
-  to(member: string): Ref<PeerMessage>
-}
-
-async function startMember(
-  world: World,
-  member: string,
-  options: {
-    incarnation?: number
-    token?: string
-    limits?: Partial<Limits>
-    control?: string
-  } = {},
-): Promise<Member> {
-  const { control, ...rest } = options
-  const environment = world.environment(`${member}/${options.incarnation ?? 1}`)
-  const system = createSystem({ environment, member, definitions: [peer], ...rest })
-  const events: InspectionEvent[] = []
-  system.inspect((event) => events.push(event))
-  const notes: Notes = { values: [], downs: [] }
-  const ref = system.spawn(peer, notes, { name: 'peer', mailboxMessagesMax: 100_000 })
-  await system.listen()
-  if (control) {
-    const joined = system.join(control)
-    await world.clock.advance(10)
-    await joined
-  }
-  return { system, notes, ref, events, to: (other) => system.ref({ member: other, path: '/peer' }) }
-}
-
-async function startCluster(names: readonly string[], limits: Partial<Limits> = {}) {
-  const world = createWorld()
-  const control = await startMember(world, 'control', { limits })
-  const members: Member[] = []
-  for (const name of names) {
-    const { url } = control.system
-    members.push(await startMember(world, name, { limits, ...(url && { control: url }) }))
-  }
-  await world.clock.advance(10)
-  return { world, control, members: members as [Member, Member] }
-}
+import {
+  countTo,
+  type Member,
+  type Notes,
+  type PeerMessage,
+  peer,
+  startCluster,
+  startMember,
+} from './members.ts'
 
 const failureOf = (asked: Promise<unknown>): Promise<string> =>
   asked.then(
     (value) => `answered ${value}`,
     (error: unknown) => (error instanceof AskError ? error.failure : String(error)),
   )
-
-const countTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
 describe('members', () => {
   test('whoever joins knows the others, and they dial each other directly', async () => {
@@ -207,7 +109,12 @@ describe('members', () => {
       opened() {
         const payload = { type: 'note', value: 6 }
         const target = { member: 'control', path: '/peer' }
-        connection.send(encodePacket([{ target, lane: 'message', payload }], { sequence: 1 }))
+        connection.send(
+          encodePacket([{ target, lane: 'message', payload }], {
+            stream: 'messages',
+            sequence: 1,
+          }),
+        )
         connection.send(encodeGreeting({ type: 'refused', cause: 'x' }))
       },
       received() {},
@@ -486,7 +393,7 @@ describe('links', () => {
             member: 'x',
             incarnation: 1,
             session: 5,
-            received: 0,
+            received: START,
             token: '',
             isResuming: false,
             isJoining: true,
