@@ -84,6 +84,44 @@ export {
   type Exit,
 } from './environment.ts'
 export { type RealEnvironmentOptions, realEnvironment } from './environment-real.ts'
+export {
+  type Mesh,
+  type MeshEntry,
+  MeshError,
+  type MeshFailure,
+  type MeshOptions,
+  type MeshOutcome,
+  type MeshReply,
+  mesh,
+  type Settle,
+  type Settled,
+  type Tally,
+} from './groups/mesh.ts'
+export {
+  byChance,
+  type Choice,
+  type ConsistentHashOptions,
+  consistentHash,
+  leastLoaded,
+  type Picker,
+  roundRobin,
+} from './groups/picker.ts'
+export {
+  type PoolControl,
+  type PoolDefinition,
+  type PoolOfOptions,
+  poolOf,
+} from './groups/pool-of.ts'
+export { type GroupMessage, type GroupNews, groupNews, groupRegistry } from './groups/registry.ts'
+export type { RouterMessage } from './groups/routees.ts'
+export {
+  type RouterConfig,
+  type RouterDefinition,
+  type RouterOptions,
+  routerOf,
+} from './groups/router.ts'
+export type { CoordinateRange, Coordinates, Remaining, Shape, Slice } from './groups/shape.ts'
+export { type SpawnMeshOptions, spawnMesh } from './groups/spawn-mesh.ts'
 export type { InspectionEvent, Listener } from './inspect.ts'
 export { type LogLevel, type LogLinesOptions, logLines } from './log-lines.ts'
 export { type Journal, openJournal } from './journal.ts'
