@@ -1,13 +1,15 @@
 // The real world: the only file that touches timers, processes and threads.
 import { spawn } from 'node:child_process'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { randomFor } from '../protocol/random.ts'
 import { realDisk } from './disk.ts'
+import { commandFor, findEngine } from './engine.ts'
 import type { Clock, ComputeThreads, Environment, ProcessTable } from './environment.ts'
 import { identityOf, isAlive } from './process-identity.ts'
 import { listenOnBun } from './transport/bun.ts'
-import { type Transport, TransportError } from './transport/connection.ts'
+import type { Transport } from './transport/connection.ts'
+import { listenOnDeno } from './transport/deno.ts'
 import { connectWebSocket } from './transport/websocket.ts'
 import { computeThread } from './worker/compute.ts'
 
@@ -41,10 +43,8 @@ const realClock: Clock = {
 
 const realTransport: Transport = {
   connect: (url, events) => connectWebSocket(realClock, url, events),
-  async listen(options) {
-    if (typeof Bun === 'undefined') throw new TransportError('listening needs Bun')
-    return listenOnBun(options)
-  },
+  listen: (options) =>
+    typeof Bun === 'undefined' ? listenOnDeno(realClock, options) : listenOnBun(options),
 }
 
 // Bun's allocator gives freed pages back within 10 ms, and the next step asks for them again: keeping
@@ -52,12 +52,12 @@ const realTransport: Transport = {
 const ALLOCATOR = { MIMALLOC_PURGE_DELAY: '2000' }
 
 const realProcesses: ProcessTable = {
-  spawn({ module, argument, onExit }) {
+  spawn({ module, argument, engine, onExit }) {
     const script = module.startsWith('file:') ? fileURLToPath(module) : module
-    const runner = typeof Bun === 'undefined' ? ['run', '-A'] : []
+    const [program, ...options] = commandFor(engine, script)
     // Standard output belongs to the command's own report: workers write to standard error.
     const env = { ...ALLOCATOR, ...process.env }
-    const child = spawn(process.execPath, [...runner, script], { stdio: ['pipe', 2, 2], env })
+    const child = spawn(program, options, { stdio: ['pipe', 2, 2], env })
     let isOver = false
     const over = (code: number | null, processSignal: string | null): void => {
       if (isOver) return
@@ -72,13 +72,15 @@ const realProcesses: ProcessTable = {
     child.stdin?.write(`${JSON.stringify(argument)}\n`)
     return { id: child.pid ?? -1, kill: (processSignal) => void child.kill(processSignal) }
   },
+  checkEngine: (engine) => void findEngine(engine),
   self: identityOf(process.pid) ?? `${process.pid}`,
   isAlive,
 }
 
 const realCompute: ComputeThreads = {
   start(module) {
-    const worker = new Worker(module, { type: 'module' })
+    const url = module.startsWith('file:') ? module : pathToFileURL(module).href
+    const worker = new Worker(url, { type: 'module' })
     return computeThread(worker, (error) => {
       // Outside of any promise: the process ends by an uncaught error.
       queueMicrotask(() => {

@@ -3,6 +3,7 @@ export { type Address, formatAddress, type Ref, type SendResult } from '../proto
 export type { Envelope, Lane } from '../protocol/envelope.ts'
 export { type Limits, limits } from '../protocol/limits.ts'
 export * from './actor.ts'
+export { type Engine, EngineError } from './engine.ts'
 export {
   type Clock,
   type ComputeThread,

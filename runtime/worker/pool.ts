@@ -3,6 +3,7 @@
 import { assert } from '../../protocol/assert.ts'
 import { plain } from '../../protocol/schema.ts'
 import { type ActorDefinition, next, type Ref } from '../actor.ts'
+import type { Engine } from '../engine.ts'
 import type { Exit, Process } from '../environment.ts'
 import {
   backoffMs,
@@ -70,6 +71,8 @@ export interface WorkerOptions {
   readonly restart?: RestartPolicy
   /** Default: 10 within a minute. */
   readonly restartLimit?: RestartLimit
+  /** What runs the process; default: what runs this one. A pool may hold both. */
+  readonly engine?: Engine
   readonly actors: (incarnation: number) => readonly ActorStart[]
   readonly onEvent?: (event: PoolEvent) => void
 }
@@ -220,6 +223,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     running = processes.spawn({
       module: world.module,
       argument: assignmentOf(control),
+      ...(options.engine && { engine: options.engine }),
       onExit: (exit) => exited(life, exit),
     })
     emit({ type: 'started', incarnation, processId: running.id })
