@@ -4,6 +4,7 @@ import { assert } from '../protocol/assert.ts'
 import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
 import type { PhaseStart, ShardMessage, ShardStatus } from '../protocol/training.ts'
 import type { Ref } from '../runtime/actor.ts'
+import type { Engine } from '../runtime/engine.ts'
 import { type Clock, DiskFullError } from '../runtime/environment.ts'
 import type { System } from '../runtime/system.ts'
 import type { Pool, PoolEvent, PoolWorker } from '../runtime/worker/pool.ts'
@@ -25,6 +26,8 @@ export interface ClusterOptions {
   readonly folder: string
   readonly ranges: readonly { readonly offset: number; readonly length: number }[]
   readonly trainerKind: string
+  /** What runs a trainer; undefined: what runs this process. */
+  readonly trainerEngine: (index: number) => Engine | undefined
   readonly latticeWorkers: number
   /** Everything of a trainer's configuration but who it is and whom it talks to. */
   readonly trainer: Pick<TrainerConfig, 'codec' | 'task' | 'lanes' | 'stepMsMax'>
@@ -101,9 +104,11 @@ export function startCluster(options: ClusterOptions): Cluster {
   function startWorker(
     name: string,
     actor: (incarnation: number) => { kind: string; name: string; config: unknown },
+    engine?: Engine,
   ): void {
     const onEvent = (event: PoolEvent) => observe(name, event)
-    workers.set(name, pool.start({ name, actors: (incarnation) => [actor(incarnation)], onEvent }))
+    const actors = (incarnation: number) => [actor(incarnation)]
+    workers.set(name, pool.start({ name, actors, onEvent, ...(engine && { engine }) }))
   }
 
   function startTrainer(index: number): void {
@@ -111,7 +116,7 @@ export function startCluster(options: ClusterOptions): Cluster {
     if (workers.has(name)) return
     const lattices =
       options.latticeWorkers > 0 ? startLatticeWorker(index % options.latticeWorkers) : undefined
-    startWorker(name, (incarnation) => ({
+    const actor = (incarnation: number) => ({
       kind: options.trainerKind,
       name: 'trainer',
       config: {
@@ -122,7 +127,8 @@ export function startCluster(options: ClusterOptions): Cluster {
         shards: options.ranges.map((range, shard) => ({ ref: shards[shard]?.address, ...range })),
         ...(lattices && { lattices }),
       },
-    }))
+    })
+    startWorker(name, actor, options.trainerEngine(index))
   }
 
   function observe(name: string, event: PoolEvent): void {

@@ -10,6 +10,7 @@ import {
 } from '../protocol/tensor.ts'
 import type { Graph } from './graph.ts'
 import { encodeOnnx } from './onnx-file.ts'
+import { unsharing } from './unshared.ts'
 
 export interface Session {
   /** Every output that is not among `fetches` is newly allocated. Throws `SessionError`. */
@@ -45,8 +46,10 @@ export async function openSession(
       logSeverityLevel: 3,
     }),
   )
+  const unshare = unsharing()
   return {
-    async run(feeds, fetches = {}) {
+    async run(given, into = {}) {
+      const { feeds, fetches, settle } = unshare(given, into)
       const unknown = Object.keys(fetches).find((output) => !session.outputNames.includes(output))
       if (unknown !== undefined) {
         throw new SessionError(`${name}: run failed: it has no output named ${unknown}`)
@@ -55,7 +58,8 @@ export async function openSession(
       const outputs = await attempt(`${name}: run failed`, async () =>
         session.run(mapValues(feeds, toOrt), { ...wanted, ...mapValues(fetches, toOrtInPlace) }),
       )
-      return mapValues(outputs, fromOrt)
+      settle()
+      return { ...mapValues(outputs, fromOrt), ...into }
     },
   }
 }

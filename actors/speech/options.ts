@@ -13,6 +13,8 @@ export interface SpeechOptions {
   /** Also train the cross-entropy model for as many further passes over the data. */
   readonly control?: boolean
   readonly workers?: number
+  /** So many of them, the last ones, run on Deno; the others run on what runs the control process. */
+  readonly deno?: number
   readonly shards?: number
   /** Processes that make lattices ahead of the trainers; 0: each trainer makes its own. */
   readonly latticeWorkers?: number
@@ -63,6 +65,7 @@ export const defaults = {
   criterion: 'bmmi',
   control: false,
   workers: 2,
+  deno: 0,
   shards: 2,
   latticeWorkers: 0,
   policy: 'downpour',
@@ -87,6 +90,7 @@ export class OptionError extends Error {
 
 const bounds = {
   workers: [1, 64],
+  deno: [0, 64],
   shards: [1, 64],
   latticeWorkers: [0, 64],
   epochs: [0, 1_000],
@@ -125,6 +129,9 @@ export function completeOptions(options: SpeechOptions): CompleteOptions {
   }
   if (complete.hidden.some((units) => !Number.isInteger(units) || units < 1 || units > 65_536)) {
     throw new OptionError(`hidden: ${complete.hidden}; give layer sizes of 1 to 65536`)
+  }
+  if (complete.deno > complete.workers) {
+    throw new OptionError(`deno: ${complete.deno} of ${complete.workers} workers; give fewer`)
   }
   checkPolicyName(complete.policy)
   checkTargets(complete)

@@ -125,6 +125,7 @@ const free: readonly string[] = [
   'test',
   'from',
   'stepSeconds',
+  'deno',
 ]
 
 function refuseOtherOptions(before: CompleteOptions, now: CompleteOptions): void {
