@@ -6,6 +6,7 @@ import type { Clock } from '../environment.ts'
 import {
   type Connection,
   type ConnectionEvents,
+  closeReason,
   type Listener,
   type ListenOptions,
   TransportError,
@@ -90,7 +91,7 @@ function carry({ clock, socket, accept, connections }: Carried): void {
     },
     close(reason) {
       if (isClosed) return
-      socket.close(1000, shortened(reason))
+      socket.close(1000, closeReason(reason))
       closed(reason)
     },
   }
@@ -115,13 +116,6 @@ function carry({ clock, socket, accept, connections }: Carried): void {
     if ('message' in event) error = String(event.message)
   }
   socket.onclose = ({ code, reason }) => closed(reason || error || `closed with code ${code}`)
-}
-
-/** A close frame has room for 123 bytes. */
-function shortened(reason: string): string {
-  return new TextDecoder().decode(new TextEncoder().encode(reason).subarray(0, 120), {
-    stream: true,
-  })
 }
 
 /** The little of Deno that is used here; absent elsewhere. */
