@@ -5,7 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { randomFor } from '../protocol/random.ts'
 import { realDisk } from './disk.ts'
 import { commandFor, findEngine } from './engine.ts'
-import type { Clock, ComputeThreads, Environment, ProcessTable } from './environment.ts'
+import type { Clock, ComputeThreads, Environment, Process, ProcessTable } from './environment.ts'
 import { identityOf, isAlive } from './process-identity.ts'
 import { listenOnBun } from './transport/bun.ts'
 import type { Transport } from './transport/connection.ts'
@@ -70,11 +70,25 @@ const realProcesses: ProcessTable = {
     // is reported by its exit.
     child.stdin?.on('error', () => {})
     child.stdin?.write(`${JSON.stringify(argument)}\n`)
-    return { id: child.pid ?? -1, kill: (processSignal) => void child.kill(processSignal) }
+    return {
+      id: child.pid ?? -1,
+      kill(processSignal) {
+        if (!isOver && child.pid !== undefined) sendSignal(child.pid, processSignal)
+      },
+    }
   },
   checkEngine: (engine) => void findEngine(engine),
   self: identityOf(process.pid) ?? `${process.pid}`,
   isAlive,
+}
+
+// Not `child.kill`: on Deno that sends one signal and then no other, so that SIGSTOP would be the last.
+function sendSignal(id: number, processSignal: Parameters<Process['kill']>[0]): void {
+  try {
+    process.kill(id, processSignal)
+  } catch {
+    // It is gone, and its exit is on the way.
+  }
 }
 
 const realCompute: ComputeThreads = {
