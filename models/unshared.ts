@@ -20,7 +20,10 @@ export function unsharing(isNeeded = process.versions.deno !== undefined): Unsha
   const idle = new Map<string, Uint8Array>()
   return (feeds, fetches) => {
     const used = new Map<string, Uint8Array>()
-    const replace = (tensors: Tensors, use: (own: Uint8Array, shared: Uint8Array) => void): Tensors =>
+    const replace = (
+      tensors: Tensors,
+      use: (own: Uint8Array, shared: Uint8Array) => void,
+    ): Tensors =>
       Object.fromEntries(
         Object.entries(tensors).map(([name, tensor]) => {
           if (!isShared(tensor)) return [name, tensor]

@@ -95,7 +95,12 @@ async function open(): Promise<Fixture> {
   }
 }
 
-function eventsOf({ opened, received, drained, closed }: Omit<End, 'connection'>): ConnectionEvents {
+function eventsOf({
+  opened,
+  received,
+  drained,
+  closed,
+}: Omit<End, 'connection'>): ConnectionEvents {
   return {
     opened: () => opened.put(),
     received: (packet) => received.put(packet),
@@ -113,9 +118,7 @@ function packet(index: number, bytes: number): Uint8Array {
 
 function isPacket(made: Uint8Array, index: number, bytes: number): boolean {
   const view = new DataView(made.buffer, made.byteOffset)
-  return (
-    made.byteLength === bytes && view.getUint32(0) === index && made.at(-1) === (index & 0xff)
-  )
+  return made.byteLength === bytes && view.getUint32(0) === index && made.at(-1) === (index & 0xff)
 }
 
 /** Sends all of them, obeying `full`; answers how much went before the first `full`. */
