@@ -38,7 +38,7 @@ export const trainSpeechOptions: OptionTable = {
     kind: 'integer',
     range: [0, 64],
     value: 'N',
-    help: 'of the trainers, how many run on Deno',
+    help: 'trainers that run on Deno: so many of them, or all',
     byDefault: `${defaults.deno}`,
   },
   shards: {

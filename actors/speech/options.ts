@@ -13,7 +13,7 @@ export interface SpeechOptions {
   /** Also train the cross-entropy model for as many further passes over the data. */
   readonly control?: boolean
   readonly workers?: number
-  /** So many of them, the last ones, run on Deno; the others run on what runs the control process. */
+  /** So many of them, the last ones, or all, run on Deno; the others on what runs the control process. */
   readonly deno?: number
   readonly shards?: number
   /** Processes that make lattices ahead of the trainers; 0: each trainer makes its own. */
@@ -129,9 +129,6 @@ export function completeOptions(options: SpeechOptions): CompleteOptions {
   }
   if (complete.hidden.some((units) => !Number.isInteger(units) || units < 1 || units > 65_536)) {
     throw new OptionError(`hidden: ${complete.hidden}; give layer sizes of 1 to 65536`)
-  }
-  if (complete.deno > complete.workers) {
-    throw new OptionError(`deno: ${complete.deno} of ${complete.workers} workers; give fewer`)
   }
   checkPolicyName(complete.policy)
   checkTargets(complete)
