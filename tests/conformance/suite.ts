@@ -6,6 +6,7 @@ import { computeThreads } from './compute.ts'
 import { connections } from './connection.ts'
 import { disks } from './disk.ts'
 import { processTable } from './processes.ts'
+import { sessions } from './session.ts'
 import { workers } from './workers.ts'
 
 export const suite: readonly Group[] = [
@@ -14,6 +15,7 @@ export const suite: readonly Group[] = [
   disks,
   processTable,
   computeThreads,
+  sessions,
   clusters,
   ...workers,
 ]
