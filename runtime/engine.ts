@@ -26,7 +26,7 @@ export function commandFor(
   if (chosen === undefined) {
     throw new EngineError('processes are started on Bun or Deno: run this one with either')
   }
-  // A worker may do what its parent may; no question could be answered on its standard input.
+  // A worker loads native code and reads /proc; nobody could answer a question on its standard input.
   const options = chosen === 'deno' ? ['run', '--quiet', '--allow-all'] : []
   return [findEngine(chosen), ...options, script]
 }

@@ -78,7 +78,10 @@ const realProcesses: ProcessTable = {
     }
   },
   checkEngine: (engine) => void findEngine(engine),
-  self: identityOf(process.pid) ?? `${process.pid}`,
+  // Only when asked for: on Deno it takes --allow-all, and who only sends messages needs less.
+  get self() {
+    return identityOf(process.pid) ?? `${process.pid}`
+  },
   isAlive,
 }
 

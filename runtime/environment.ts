@@ -114,6 +114,7 @@ const explanations: Readonly<Record<string, string>> = {
   EROFS: 'a read-only file system: choose another path',
   EISDIR: 'is a folder: name a file',
   ENOTDIR: 'a file where a folder is needed: name the folder',
+  NotCapable: 'Deno refuses: run it with --allow-read --allow-write',
   EMFILE: 'too many open files: raise the limit (ulimit -n)',
 }
 

@@ -41,10 +41,11 @@ export async function listenOnDeno(clock: Clock, options: ListenOptions): Promis
       },
     }
   } catch (cause) {
-    throw new TransportError(
-      `cannot listen on ${hostname}:${port}: choose another port (0 picks a free one)`,
-      { cause },
-    )
+    const isRefused = cause instanceof Error && cause.name === 'NotCapable'
+    const advice = isRefused
+      ? 'run it with --allow-net'
+      : 'choose another port (0 picks a free one)'
+    throw new TransportError(`cannot listen on ${hostname}:${port}: ${advice}`, { cause })
   }
 }
 
