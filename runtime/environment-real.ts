@@ -8,7 +8,9 @@ import { commandFor, findEngine } from './engine.ts'
 import type { Clock, ComputeThreads, Environment, Process, ProcessTable } from './environment.ts'
 import { identityOf, isAlive } from './process-identity.ts'
 import { listenOnBun } from './transport/bun.ts'
-import type { Transport } from './transport/connection.ts'
+import { type Transport, TransportError } from './transport/connection.ts'
+import { deno } from './transport/deno-api.ts'
+import { dialOnDeno } from './transport/deno-dial.ts'
 import { listenOnDeno } from './transport/deno.ts'
 import { connectWebSocket } from './transport/websocket.ts'
 import { computeThread } from './worker/compute.ts'
@@ -42,9 +44,17 @@ const realClock: Clock = {
 }
 
 const realTransport: Transport = {
-  connect: (url, events) => connectWebSocket(realClock, url, events),
-  listen: (options) =>
-    typeof Bun === 'undefined' ? listenOnDeno(realClock, options) : listenOnBun(options),
+  connect(url, events) {
+    const plain = URL.parse(url)
+    return deno && plain?.protocol === 'ws:'
+      ? dialOnDeno(deno, realClock, plain, events)
+      : connectWebSocket(realClock, url, events)
+  },
+  async listen(options) {
+    if (deno) return listenOnDeno(deno, realClock, options)
+    if (typeof Bun !== 'undefined') return listenOnBun(options)
+    throw new TransportError('listening needs Bun or Deno: run this process with one of them')
+  },
 }
 
 // Bun's allocator gives freed pages back within 10 ms, and the next step asks for them again: keeping

@@ -11,18 +11,18 @@ import {
   type ListenOptions,
   TransportError,
 } from './connection.ts'
+import type { DenoApi } from './deno-api.ts'
 
 /** Above it the connection says `full`; the class has no event for the end of that, so it is polled. */
 const BUFFERED_BYTES_MAX = 8 << 20
 const DRAIN_POLL_MS = 2
 
-/** Throws `TransportError`, also where there is neither Bun nor Deno. */
-export async function listenOnDeno(clock: Clock, options: ListenOptions): Promise<Listener> {
-  const { hostname, port, accept } = options
-  if (typeof Deno === 'undefined') {
-    throw new TransportError('listening needs Bun or Deno: run this process with one of them')
-  }
-  const { serve, upgradeWebSocket } = Deno
+/** Throws `TransportError`. */
+export async function listenOnDeno(
+  { serve, upgradeWebSocket }: DenoApi,
+  clock: Clock,
+  { hostname, port, accept }: ListenOptions,
+): Promise<Listener> {
   const connections = new Set<Connection>()
   // A graceful end would wait for a peer that never reads.
   const end = new AbortController()
@@ -118,22 +118,3 @@ function carry({ clock, socket, accept, connections }: Carried): void {
   }
   socket.onclose = ({ code, reason }) => closed(reason || error || `closed with code ${code}`)
 }
-
-/** The little of Deno that is used here; absent elsewhere. */
-declare const Deno:
-  | {
-      serve(
-        options: {
-          readonly hostname: string
-          readonly port: number
-          readonly signal: AbortSignal
-          onListen(): void
-        },
-        handler: (request: Request) => Response,
-      ): { readonly addr: { readonly port: number } }
-      upgradeWebSocket(
-        request: Request,
-        options: { readonly idleTimeout: number },
-      ): { readonly socket: WebSocket; readonly response: Response }
-    }
-  | undefined

@@ -1,6 +1,7 @@
 // The contract of a connection (`runtime/transport/connection.ts`), over real sockets on loopback.
 import { equal, match, ok } from 'node:assert/strict'
 import { limits } from '../../protocol/limits.ts'
+import type { Clock } from '../../runtime/environment.ts'
 import { realEnvironment } from '../../runtime/environment-real.ts'
 import type {
   Connection,
@@ -9,7 +10,7 @@ import type {
   Transport,
 } from '../../runtime/transport/connection.ts'
 import { type Case, group, messageOf, type Queue, queue } from './cases.ts'
-import { dialRaw, frame, opcodes, type RawPeer } from './raw-peer.ts'
+import { dialRaw, frame, listenRaw, opcodes, type RawPeer } from './raw-peer.ts'
 
 /** One end of a connection, and all that its events have said. */
 interface End {
@@ -21,6 +22,7 @@ interface End {
 }
 
 interface Fixture extends AsyncDisposable {
+  readonly clock: Clock
   readonly transport: Transport
   readonly listener: Listener
   readonly accepted: Queue<End>
@@ -68,6 +70,7 @@ async function open(): Promise<Fixture> {
   })
   const dial = (url = listener.url): End => record((events) => transport.connect(url, events))
   return {
+    clock,
     transport,
     listener,
     accepted,
@@ -170,6 +173,31 @@ const connectionCases: readonly Case<Fixture>[] = [
     },
   ],
   ...floods,
+  ...(['accepting', 'dialling'] as const).map(
+    (side): Case<Fixture> => [
+      `a small packet of the ${side} side does not wait for the one before to be acknowledged`,
+      async ({ clock, pair }) => {
+        const { near, far } = await pair()
+        const [from, to] = side === 'dialling' ? [near, far] : [far, near]
+        const rounds: number[] = []
+        for (let round = 0; round < 25; round++) {
+          const begun = clock.now()
+          from.connection.send(packet(0, 100))
+          await new Promise<void>((sent) => clock.after(1, sent))
+          from.connection.send(packet(1, 100))
+          await to.received.take()
+          await to.received.take()
+          // The answer takes an acknowledgement along: the next one is delayed.
+          to.connection.send(packet(2, 100))
+          await from.received.take()
+          rounds.push(clock.now() - begun)
+        }
+        // Nagle's algorithm and delayed acknowledgements together make it 40 ms.
+        const median = rounds.sort((a, b) => a - b)[12] ?? 0
+        ok(median < 20, `${median} ms`)
+      },
+    ],
+  ),
   [
     'a peer that never reads costs bounded memory, and the connection can be closed',
     async ({ stranger }) => {
@@ -275,6 +303,21 @@ const connectionCases: readonly Case<Fixture>[] = [
       },
     ],
   ),
+  [
+    'the dialling side refuses text, and reads nothing after it',
+    async ({ dial }) => {
+      const listener = await listenRaw()
+      const end = dial(listener.url)
+      const peer = await listener.accept()
+      await end.opened.take()
+      peer.send(frame(opcodes.text, new TextEncoder().encode('hello'), { isMasked: false }))
+      peer.send(frame(opcodes.binary, new Uint8Array(4), { isMasked: false }))
+      equal(await end.closed.take(), 'a message that is no packet')
+      equal(end.received.all.length, 0)
+      peer.destroy()
+      listener.close()
+    },
+  ],
   [
     'a plain request is told that this port speaks WebSocket',
     async ({ listener }) => {
