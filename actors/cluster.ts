@@ -4,6 +4,7 @@ import { assert } from '../protocol/assert.ts'
 import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
 import type { PhaseStart, ShardMessage, ShardStatus } from '../protocol/training.ts'
 import type { Ref } from '../runtime/actor.ts'
+import type { Engine } from '../runtime/engine.ts'
 import { type Clock, DiskFullError } from '../runtime/environment.ts'
 import type { DeviceOptions } from '../runtime/worker/devices.ts'
 import type { System } from '../runtime/system.ts'
@@ -26,6 +27,8 @@ export interface ClusterOptions {
   readonly folder: string
   readonly ranges: readonly { readonly offset: number; readonly length: number }[]
   readonly trainerKind: string
+  /** What runs a trainer; undefined: what runs this process. */
+  readonly trainerEngine: (index: number) => Engine | undefined
   readonly latticeWorkers: number
   /** Everything of a trainer's configuration but who it is and whom it talks to. */
   readonly trainer: Pick<TrainerConfig, 'codec' | 'task' | 'lanes' | 'stepMsMax'>
@@ -109,11 +112,11 @@ export function startCluster(options: ClusterOptions): Cluster {
       incarnation: number,
       device: string | undefined,
     ) => { kind: string; name: string; config: unknown },
-    devices?: DeviceOptions,
+    place: { readonly devices?: DeviceOptions; readonly engine?: Engine } = {},
   ): void {
     const onEvent = (event: PoolEvent) => observe(name, event)
     const actors = (...life: Parameters<typeof actor>) => [actor(...life)]
-    workers.set(name, pool.start({ name, actors, onEvent, ...(devices && { devices }) }))
+    workers.set(name, pool.start({ name, actors, onEvent, ...place }))
   }
 
   function startTrainer(index: number): void {
@@ -122,6 +125,7 @@ export function startCluster(options: ClusterOptions): Cluster {
     const lattices =
       options.latticeWorkers > 0 ? startLatticeWorker(index % options.latticeWorkers) : undefined
     const { devices } = options
+    const engine = options.trainerEngine(index)
     const trainerOn = (incarnation: number, device: string | undefined) => ({
       kind: options.trainerKind,
       name: 'trainer',
@@ -135,7 +139,7 @@ export function startCluster(options: ClusterOptions): Cluster {
         ...(lattices && { lattices }),
       },
     })
-    startWorker(name, trainerOn, devices)
+    startWorker(name, trainerOn, { ...(devices && { devices }), ...(engine && { engine }) })
   }
 
   function observe(name: string, event: PoolEvent): void {

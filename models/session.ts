@@ -13,6 +13,7 @@ import { DeviceError, failureOf, SessionError } from './device-faults.ts'
 import { formatDevice, parseDevice, providerTable } from './devices.ts'
 import type { Graph } from './graph.ts'
 import { encodeOnnx } from './onnx-file.ts'
+import { unsharing } from './unshared.ts'
 
 export interface Session {
   /** As named; what it computes on. */
@@ -78,10 +79,12 @@ export async function openSession(
       return { session: await create(false), hasCpuNodes: true }
     }
   })
+  const unshare = unsharing()
   return {
     device,
     hasCpuNodes,
-    async run(feeds, fetches = {}) {
+    async run(given, into = {}) {
+      const { feeds, fetches, settle } = unshare(given, into)
       const unknown = Object.keys(fetches).find((output) => !session.outputNames.includes(output))
       if (unknown !== undefined) {
         throw new SessionError(`${name}: run failed: it has no output named ${unknown}`)
@@ -89,12 +92,13 @@ export async function openSession(
       const wanted = Object.fromEntries(session.outputNames.map((output) => [output, null]))
       const what = `${name}: run failed`
       // Feeds that are no tensors are nobody's fault but the caller's.
-      const [given, places] = await attempt('cpu', what, async () => [
+      const [inputs, places] = await attempt('cpu', what, async () => [
         mapValues(feeds, toOrt),
         { ...wanted, ...mapValues(fetches, toOrtInPlace) },
       ])
-      const outputs = await attempt(device, what, () => session.run(given, places))
-      return mapValues(outputs, fromOrt)
+      const outputs = await attempt(device, what, () => session.run(inputs, places))
+      settle()
+      return { ...mapValues(outputs, fromOrt), ...into }
     },
   }
 }

@@ -75,7 +75,8 @@ function attempt<T>(path: string, run: () => T): T {
   try {
     return run()
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    const isSystem = cause instanceof Error && 'code' in cause
+    const code = isSystem ? String(cause.code) : cause instanceof Error ? cause.name : 'unknown'
     throw new (code === 'ENOSPC' ? DiskFullError : DiskError)(path, code, { cause })
   }
 }

@@ -1,13 +1,17 @@
 // The real world: the only file that touches timers, processes and threads.
 import { spawn } from 'node:child_process'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { randomFor } from '../protocol/random.ts'
 import { realDisk } from './disk.ts'
-import type { Clock, ComputeThreads, Environment, ProcessTable } from './environment.ts'
+import { commandFor, findEngine } from './engine.ts'
+import type { Clock, ComputeThreads, Environment, Process, ProcessTable } from './environment.ts'
 import { identityOf, isAlive } from './process-identity.ts'
 import { listenOnBun } from './transport/bun.ts'
 import { type Transport, TransportError } from './transport/connection.ts'
+import { deno } from './transport/deno-api.ts'
+import { dialOnDeno } from './transport/deno-dial.ts'
+import { listenOnDeno } from './transport/deno.ts'
 import { connectWebSocket } from './transport/websocket.ts'
 import { computeThread } from './worker/compute.ts'
 
@@ -40,10 +44,16 @@ const realClock: Clock = {
 }
 
 const realTransport: Transport = {
-  connect: (url, events) => connectWebSocket(realClock, url, events),
+  connect(url, events) {
+    const plain = URL.parse(url)
+    return deno && plain?.protocol === 'ws:'
+      ? dialOnDeno(deno, realClock, plain, events)
+      : connectWebSocket(realClock, url, events)
+  },
   async listen(options) {
-    if (typeof Bun === 'undefined') throw new TransportError('listening needs Bun')
-    return listenOnBun(options)
+    if (deno) return listenOnDeno(deno, realClock, options)
+    if (typeof Bun !== 'undefined') return listenOnBun(options)
+    throw new TransportError('listening needs Bun or Deno: run this process with one of them')
   },
 }
 
@@ -52,13 +62,13 @@ const realTransport: Transport = {
 const ALLOCATOR = { MIMALLOC_PURGE_DELAY: '2000' }
 
 const realProcesses: ProcessTable = {
-  spawn({ module, argument, onExit, onOutput }) {
+  spawn({ module, argument, engine, onExit, onOutput }) {
     const script = module.startsWith('file:') ? fileURLToPath(module) : module
-    const runner = typeof Bun === 'undefined' ? ['run', '-A'] : []
+    const [program, ...options] = commandFor(engine, script)
     // Standard output belongs to the command's own report: workers write to standard error.
     const env = { ...ALLOCATOR, ...process.env }
     const out = onOutput ? 'pipe' : 2
-    const child = spawn(process.execPath, [...runner, script], { stdio: ['pipe', out, out], env })
+    const child = spawn(program, options, { stdio: ['pipe', out, out], env })
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => onOutput?.(text))
     }
@@ -75,15 +85,34 @@ const realProcesses: ProcessTable = {
     // is reported by its exit.
     child.stdin?.on('error', () => {})
     child.stdin?.write(`${JSON.stringify(argument)}\n`)
-    return { id: child.pid ?? -1, kill: (processSignal) => void child.kill(processSignal) }
+    return {
+      id: child.pid ?? -1,
+      kill(processSignal) {
+        if (!isOver && child.pid !== undefined) sendSignal(child.pid, processSignal)
+      },
+    }
   },
-  self: identityOf(process.pid) ?? `${process.pid}`,
+  checkEngine: (engine) => void findEngine(engine),
+  // Only when asked for: on Deno it takes --allow-all, and who only sends messages needs less.
+  get self() {
+    return identityOf(process.pid) ?? `${process.pid}`
+  },
   isAlive,
+}
+
+// Not `child.kill`: on Deno that sends one signal and then no other, so that SIGSTOP would be the last.
+function sendSignal(id: number, processSignal: Parameters<Process['kill']>[0]): void {
+  try {
+    process.kill(id, processSignal)
+  } catch {
+    // It is gone, and its exit is on the way.
+  }
 }
 
 const realCompute: ComputeThreads = {
   start(module) {
-    const worker = new Worker(module, { type: 'module' })
+    const url = module.startsWith('file:') ? module : pathToFileURL(module).href
+    const worker = new Worker(url, { type: 'module' })
     return computeThread(worker, (error) => {
       // Outside of any promise: the process ends by an uncaught error.
       queueMicrotask(() => {

@@ -1,6 +1,7 @@
 // The outside world as arguments: clock, chance, transport, disk, processes, compute threads. The same
 // actors run on the real one (`environment-real.ts`) and, under virtual time, on a simulated one.
 import type { Random } from '../protocol/random.ts'
+import type { Engine } from './engine.ts'
 import type { Transport } from './transport/connection.ts'
 
 export interface Environment {
@@ -61,7 +62,10 @@ export class DiskFullError extends DiskError {
 }
 
 export interface ProcessTable {
+  /** Throws `EngineError` where there is no such program. */
   spawn(options: ProcessOptions): Process
+  /** Throws `EngineError` where `spawn` would; absent where every engine is as good. */
+  checkEngine?(engine: Engine): void
   /** Names this process; ids alone are used again. */
   readonly self: string
   isAlive(identity: string): boolean
@@ -70,6 +74,8 @@ export interface ProcessTable {
 export interface ProcessOptions {
   /** Module that the new process runs. */
   readonly module: string
+  /** What runs it; default: what runs this process. */
+  readonly engine?: Engine
   /** One JSON value, handed over outside the command line (it may hold a token). */
   readonly argument: unknown
   readonly onExit: (exit: Exit) => void
@@ -110,6 +116,7 @@ const explanations: Readonly<Record<string, string>> = {
   EROFS: 'a read-only file system: choose another path',
   EISDIR: 'is a folder: name a file',
   ENOTDIR: 'a file where a folder is needed: name the folder',
+  NotCapable: 'Deno refuses: run it with --allow-read --allow-write',
   EMFILE: 'too many open files: raise the limit (ulimit -n)',
 }
 

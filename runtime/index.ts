@@ -27,6 +27,7 @@ export {
 } from '../protocol/schema.ts'
 export type { DType, Tensor } from '../protocol/tensor.ts'
 export * from './actor.ts'
+export { type Engine, EngineError } from './engine.ts'
 export {
   decidePlacement,
   type MemberUsage,

@@ -21,8 +21,9 @@ class RoutedRef implements Ref<unknown> {
     this.send = send
   }
 
-  tell(payload: unknown): SendResult {
-    return this.send(this.address, payload)
+  /** Made when asked for, so that it may be handed on by itself: `promise.then(ref.tell)`. */
+  get tell(): (payload: unknown) => SendResult {
+    return (payload) => this.send(this.address, payload)
   }
 }
 
@@ -94,8 +95,8 @@ class ReplyRef implements Ref<unknown> {
     return { ...this.asks.self, path: `/~${this.slot}` }
   }
 
-  tell(value: unknown): SendResult {
-    return this.asks.settle(this.slot, value) ? 'accepted' : 'stopped'
+  get tell(): (value: unknown) => SendResult {
+    return (value) => (this.asks.settle(this.slot, value) ? 'accepted' : 'stopped')
   }
 }
 

@@ -1,5 +1,6 @@
-// `bun run check`: format, lint, types, tests; one closing line that counts them all.
+// `bun run check`: format, lint, types, tests, also on Deno where it is; one closing line that counts them all.
 import { parseArgs } from 'node:util'
+import { suiteCommand } from './conformance/on-deno.ts'
 
 interface StepResult {
   readonly passed: number
@@ -34,9 +35,16 @@ async function step(name: string, command: readonly string[]): Promise<StepResul
   return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 }
 }
 
-/** Counts of bun's own closing lines; a run that ended badly without a failed test counts as one. */
-async function tests(): Promise<StepResult> {
-  const { ok, output } = await run('tests', [process.execPath, 'test'])
+async function conformance(): Promise<StepResult> {
+  const command = suiteCommand()
+  if (command) return await tests('conformance on deno', command)
+  console.log('\n== conformance on deno: skipped, deno is not on the PATH (npm install -g deno)')
+  return { passed: 0, failed: 0, skipped: 1 }
+}
+
+/** Counts of the closing lines; a run that ended badly without a failed test counts as one. */
+async function tests(name: string, command: readonly string[]): Promise<StepResult> {
+  const { ok, output } = await run(name, command)
   const plain = Bun.stripANSI(output)
   const count = (what: string): number =>
     Number(new RegExp(`^\\s*(\\d+) ${what}$`, 'm').exec(plain)?.[1] ?? 0)
@@ -53,7 +61,7 @@ const results = [
   await step('format', [bin('biome'), 'format', '.']),
   await step('lint', [bin('biome'), 'lint', '--error-on-warnings', '.']),
   await step('types', [bin('tsc'), '--noEmit']),
-  ...(values.fast ? [] : [await tests()]),
+  ...(values.fast ? [] : [await tests('tests', [process.execPath, 'test']), await conformance()]),
 ]
 const sum = (of: keyof StepResult): number =>
   results.reduce((total, result) => total + result[of], 0)

@@ -34,6 +34,13 @@ export const trainSpeechOptions: OptionTable = {
     help: 'trainer processes',
     byDefault: `${defaults.workers}`,
   },
+  deno: {
+    kind: 'integer',
+    range: [0, 64],
+    value: 'N',
+    help: 'trainers that run on Deno: so many of them, or all',
+    byDefault: `${defaults.deno}`,
+  },
   shards: {
     kind: 'integer',
     range: [1, 64],

@@ -16,6 +16,8 @@ export interface SpeechOptions {
   /** Also train the cross-entropy model for as many further passes over the data. */
   readonly control?: boolean
   readonly workers?: number
+  /** So many of them, the last ones, or all, run on Deno; the others on what runs the control process. */
+  readonly deno?: number
   readonly shards?: number
   /** Processes that make lattices ahead of the trainers; 0: each trainer makes its own. */
   readonly latticeWorkers?: number
@@ -70,6 +72,7 @@ export const defaults = {
   criterion: 'bmmi',
   control: false,
   workers: 2,
+  deno: 0,
   shards: 2,
   latticeWorkers: 0,
   policy: 'downpour',
@@ -96,6 +99,7 @@ export class OptionError extends Error {
 
 const bounds = {
   workers: [1, 64],
+  deno: [0, 64],
   shards: [1, 64],
   latticeWorkers: [0, 64],
   epochs: [0, 1_000],

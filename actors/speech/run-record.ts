@@ -127,6 +127,7 @@ const free: readonly string[] = [
   'stepSeconds',
   'device',
   'devicePolicy',
+  'deno',
 ]
 
 function refuseOtherOptions(before: CompleteOptions, now: CompleteOptions): void {

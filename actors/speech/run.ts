@@ -96,6 +96,8 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
   const { environment, options, emit } = world
   const { disk, clock, compute } = environment
   const begun = clock.now()
+  // Now, not when the corpus is prepared.
+  if (options.deno > 0) environment.processes.checkEngine?.('deno')
   disk.makeFolder(`${options.out}/models`)
   started.unlock = lockRun(environment, options.out)
   const record = openRecord(disk, options)
@@ -134,6 +136,7 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
     folder: `${options.out}/shards`,
     ranges: shardRanges(layout, options.shards),
     trainerKind: 'sequence-trainer',
+    trainerEngine: (index) => (index >= options.workers - options.deno ? 'deno' : undefined),
     latticeWorkers: options.latticeWorkers,
     trainer: {
       codec: options.codec,

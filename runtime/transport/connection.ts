@@ -31,6 +31,13 @@ export interface ConnectionEvents {
   closed(reason: string): void
 }
 
+/** As much of it as fits into a close frame, which a WebSocket refuses to exceed: 123 bytes of UTF-8. */
+export function closeReason(reason: string): string {
+  const bytes = new TextEncoder().encode(reason).subarray(0, 123)
+  // `stream`: half a character at the end is left out.
+  return new TextDecoder().decode(bytes, { stream: true })
+}
+
 export class TransportError extends Error {
   override readonly name = 'TransportError'
 }

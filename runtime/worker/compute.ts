@@ -44,8 +44,10 @@ export function computeThread(worker: Worker, faulted: (error: Error) => void): 
     else call?.reject(new ComputeError(`${data.name}: ${data.message}`))
     endWhenIdle()
   }
-  worker.onerror = ({ message }) => {
-    const error = new ComputeError(`the compute thread failed: ${message}`)
+  worker.onerror = (event) => {
+    // On Deno it would be thrown here once more, without saying what it is.
+    event.preventDefault()
+    const error = new ComputeError(`the compute thread failed: ${lineOf(event.message)}`)
     for (const call of pending.values()) call.reject(error)
     pending.clear()
     faulted(error)
@@ -64,6 +66,11 @@ export function computeThread(worker: Worker, faulted: (error: Error) => void): 
       endWhenIdle()
     },
   }
+}
+
+/** Bun's message holds a piece of the source and a stack too. */
+function lineOf(message: string): string {
+  return /^(?:Uncaught )?(\w*Error: .*)$/m.exec(message)?.[1] ?? message
 }
 
 interface ThreadScope {

@@ -4,6 +4,7 @@ import { assert } from '../../protocol/assert.ts'
 import { plain } from '../../protocol/schema.ts'
 import { type ActorDefinition, next, type Ref } from '../actor.ts'
 import type { Resources } from '../cluster/resources.ts'
+import type { Engine } from '../engine.ts'
 import type { Exit, Process } from '../environment.ts'
 import {
   backoffMs,
@@ -91,6 +92,8 @@ export interface WorkerOptions {
   readonly actors: (incarnation: number, device: string | undefined) => readonly ActorStart[]
   /** What the process has to offer to `createPlacement`, as `{ gpu: 1 }`. */
   readonly resources?: Resources
+  /** What runs the process; default: what runs this one. A pool may hold both. */
+  readonly engine?: Engine
   readonly onEvent?: (event: PoolEvent) => void
 }
 
@@ -265,6 +268,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     running = processes.spawn({
       module: world.module,
       argument: assignmentOf(control),
+      ...(options.engine && { engine: options.engine }),
       onExit: (exit) => exited(life, exit),
     })
     emit({ type: 'started', incarnation, processId: running.id, ...(device && { device }) })

@@ -5,6 +5,7 @@ import {
   AskError,
   type Context,
   type Down,
+  defineActor,
   next,
   type Ref,
   StartError,
@@ -154,6 +155,25 @@ describe('delivery', () => {
     system.spawn(keeper, null, { name: 'keeper' }).tell({ bytes })
     await settle()
     expect(received[0]).toBe(bytes)
+  })
+
+  test('the functions of refs and contexts may be handed on by themselves', async () => {
+    const { system, diary, settle } = setUp()
+    const { tell } = spawnProbe(system, diary)
+    expect(tell({ type: 'note', text: 'by itself' })).toBe('accepted')
+    await settle()
+    expect(diary.lines).toContain('by itself')
+    const echo = defineActor({
+      kind: 'echo',
+      protocol: union({ ask: { text, replyTo: replyTo<string>() } }),
+      start: () => null,
+      receive(state, { text: question, replyTo: { tell: reply } }) {
+        void Promise.resolve(question).then(reply)
+        return next(state)
+      },
+    })
+    const ref = system.spawn(echo, undefined, { name: 'echo' })
+    expect(await system.ask(ref, { type: 'ask', text: 'hi' }, { timeoutMs: 10 })).toBe('hi')
   })
 
   test('a full mailbox says full, and what it accepted arrives', async () => {
