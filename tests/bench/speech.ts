@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { launch, type Report, type SpeechOptions, speech } from '../../actors/index.ts'
+import type { RunRecord } from '../../actors/speech/run-record.ts'
 import { type ErrorCounts, errorsOf, pairedBootstrap } from '../../models/sequence/error-rate.ts'
 import { randomFor } from '../../protocol/random.ts'
-import type { RunRecord } from '../../actors/speech/run-record.ts'
 import { type Bench, type BenchOptions, median, type Row, row } from './rows.ts'
 
 interface Measured {
