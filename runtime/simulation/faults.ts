@@ -28,6 +28,8 @@ export interface Faults {
   steps(path: string, member?: string): number
   /** Those that have not happened yet, in words: a test may want none to be left. */
   readonly pending: readonly string[]
+  /** Takes back those that have not happened yet. */
+  clear(): void
 }
 
 export interface FaultInjection {
@@ -230,6 +232,7 @@ export function createFaults(): FaultInjection {
     get pending() {
       return [...pending].map(describeFault)
     },
+    clear: () => pending.clear(),
   }
   return { faults, wrap }
 }

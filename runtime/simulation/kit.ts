@@ -54,10 +54,14 @@ export interface TestKit {
   readonly random: Random
   /** What happened on all members, oldest first. */
   readonly events: readonly KitEvent[]
+  /** Hears of them as they happen; the returned function ends the listening. */
+  inspect(listener: (event: KitEvent) => void): () => void
   /** One line that runs this again. */
   readonly replay: string
   /** The member that the others join; its present life. */
   readonly control: System
+  /** Names of those that run, also of those that still join. */
+  readonly members: readonly string[]
   disk: World['disk']
   /** A running member, `control` among them; its actors are subject to the faults. */
   member(name: string): System
@@ -106,6 +110,7 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
   const { clock, network, processes } = world
   const { faults, wrap } = createFaults()
   const events: KitEvent[] = []
+  const listeners = new Set<(event: KitEvent) => void>()
   const running = new Map<string, Running>()
   const incarnations = new Map<string, number>()
   let probes = 0
@@ -116,8 +121,10 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     system.inspect(
       (event) => {
         if (process.isGone) return
-        events.push({ atMs: clock.now(), member, incarnation, event })
+        const heard = { atMs: clock.now(), member, incarnation, event }
+        events.push(heard)
         if (events.length > eventsMax) events.shift()
+        for (const listener of [...listeners]) listener(heard)
       },
       { routed },
     )
@@ -203,6 +210,13 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     processes,
     faults,
     events,
+    inspect(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    get members() {
+      return [...running.keys()]
+    },
     get control() {
       return find(CONTROL).system
     },
