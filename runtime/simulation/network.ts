@@ -43,6 +43,7 @@ export interface NetworkFaults {
   partition(a?: string, b?: string, options?: PathOptions): void
   /** Attempts to connect are refused with this chance, 1 by default; what is connected stays so. */
   refuse(a?: string, b?: string, options?: PathOptions & { readonly chance?: number }): void
+  /** Each connection carries so many bytes a second, one after the other. */
   slow(a: string, b: string, options: PathOptions & { readonly bytesPerSecond: number }): void
   delay(
     a: string,
@@ -91,11 +92,14 @@ interface End {
   isWaiting: boolean
   readonly inbox: Parcel[]
   inboxBytes: number
+  /** When a slow path has carried all of it. */
+  carriedAt: number
   lastDueAt: number
+  stopClock: () => void
 }
 
 interface Parcel {
-  readonly dueAt: number
+  dueAt: number
   readonly bytes: number
   /** The end of the connection itself: neither held nor lost on the way. */
   readonly isCertain: boolean
@@ -114,8 +118,6 @@ export function createNetwork(options: NetworkOptions): SimulatedNetwork {
   const paths = createPaths(seed, { latencyMs, jitterMs })
   const listeners = new Map<string, { readonly port: Port; readonly options: ListenOptions }>()
   const wires = new Set<Wire>()
-  /** Path -> when a slow one has carried what was sent on it. */
-  const busyUntil = new Map<string, number>()
   let packets = 0
   let bytes = 0
   let urls = 0
@@ -127,41 +129,60 @@ export function createNetwork(options: NetworkOptions): SimulatedNetwork {
 
   /** Puts something on its way to an end. */
   function dispatch(wire: Wire, end: End, parcelBytes: number, arrive: () => void): void {
+    if (end.isClosed) return
     if (isParted(end)) {
       wire.isBroken = true
       return
     }
-    const now = clock.now()
-    const arrivesAt = carriedAt(end, parcelBytes) + paths.delayMs(end.from, end.port.member)
-    const waitMs = Math.max(end.lastDueAt, arrivesAt) - now
-    const dueAt = now + waitMs
-    end.lastDueAt = dueAt
-    end.inboxBytes += parcelBytes
-    end.inbox.push({ dueAt, bytes: parcelBytes, isCertain: false, arrive })
-    clock.after(waitMs, () => pump(wire, end))
-  }
-
-  function carriedAt(end: End, parcelBytes: number): number {
-    const now = clock.now()
     const speed = paths.bytesPerSecond.get(end.from, end.port.member)
-    if (speed === undefined) return now
-    const path = `${end.from}>${end.port.member}`
-    const at = Math.max(now, busyUntil.get(path) ?? 0) + (1_000 * parcelBytes) / speed
-    busyUntil.set(path, at)
-    return at
+    const carryMs = speed === undefined ? 0 : (1_000 * parcelBytes) / speed
+    end.carriedAt = Math.max(clock.now(), end.carriedAt) + carryMs
+    const delayMs = paths.delayMs(end.from, end.port.member)
+    end.lastDueAt = Math.max(end.lastDueAt, end.carriedAt + delayMs)
+    end.inboxBytes += parcelBytes
+    end.inbox.push({ dueAt: end.lastDueAt, bytes: parcelBytes, isCertain: false, arrive })
+    if (end.inbox.length === 1) arm(wire, end)
   }
 
-  /** What is due arrives, in order, unless the path or the process holds it. */
-  function pump(wire: Wire, end: End): void {
+  /** A timer for what arrives next, unless the path or the process holds it. */
+  function arm(wire: Wire, end: End): void {
+    end.stopClock()
+    const [parcel] = end.inbox
+    if (!parcel || isHeld(end, parcel)) return
+    const waitMs = Math.max(0, parcel.dueAt - clock.now())
+    end.stopClock = clock.after(waitMs, () => {
+      // Sums of times may differ from them by a rounding error.
+      parcel.dueAt = Math.min(parcel.dueAt, clock.now())
+      deliver(wire, end)
+    })
+  }
+
+  function deliver(wire: Wire, end: End): void {
     const { inbox } = end
     for (let parcel = inbox[0]; parcel && !isHeld(end, parcel); parcel = inbox[0]) {
-      if (parcel.dueAt > clock.now()) return
+      if (parcel.dueAt > clock.now()) break
       inbox.shift()
       end.inboxBytes -= parcel.bytes
       if (isParted(end) && !parcel.isCertain) wire.isBroken = true
       else parcel.arrive()
       tellDrained(wire, end)
     }
+    arm(wire, end)
+  }
+
+  function empty(end: End): void {
+    end.stopClock()
+    end.inbox.length = 0
+    end.inboxBytes = 0
+  }
+
+  /** After a change of the path: what waits is not later than what would be sent now. */
+  function hasten(wire: Wire, end: End): void {
+    if (paths.bytesPerSecond.get(end.from, end.port.member) !== undefined) return
+    end.carriedAt = clock.now()
+    end.lastDueAt = end.carriedAt + paths.delayMs(end.from, end.port.member)
+    for (const parcel of end.inbox) parcel.dueAt = Math.min(parcel.dueAt, end.lastDueAt)
+    arm(wire, end)
   }
 
   function tellDrained(wire: Wire, receiver: End): void {
@@ -208,6 +229,7 @@ export function createNetwork(options: NetworkOptions): SimulatedNetwork {
   function closeEnd(end: End, reason: string): void {
     if (end.isClosed) return
     end.isClosed = true
+    empty(end)
     end.events?.closed(reason)
   }
 
@@ -219,13 +241,12 @@ export function createNetwork(options: NetworkOptions): SimulatedNetwork {
   function reset(wire: Wire, reason: string): void {
     wire.isBroken = false
     for (const end of [wire.near, wire.far]) {
-      end.inbox.length = 0
-      end.inboxBytes = 0
+      empty(end)
       if (end.isClosed) continue
-      const delayMs = paths.delayMs(end.from, end.port.member)
+      const dueAt = clock.now() + paths.delayMs(end.from, end.port.member)
       const arrive = (): void => hearOfEnd(wire, end, reason)
-      end.inbox.push({ dueAt: clock.now() + delayMs, bytes: 0, isCertain: true, arrive })
-      clock.after(delayMs, () => pump(wire, end))
+      end.inbox.push({ dueAt, bytes: 0, isCertain: true, arrive })
+      arm(wire, end)
     }
     forgetIfOver(wire)
   }
@@ -280,7 +301,7 @@ export function createNetwork(options: NetworkOptions): SimulatedNetwork {
       },
       thaw() {
         port.isFrozen = false
-        for (const [wire, end] of ends()) pump(wire, end)
+        for (const [wire, end] of ends()) arm(wire, end)
       },
       close() {
         port.isGone = true
@@ -288,8 +309,8 @@ export function createNetwork(options: NetworkOptions): SimulatedNetwork {
           if (listener.port === port) listeners.delete(url)
         }
         for (const [wire, end, other] of ends()) {
-          end.isClosed = true
           end.events = undefined
+          closeEnd(end, 'gone')
           dispatch(wire, other, 0, () => hearOfEnd(wire, other, 'reset: its process is gone'))
           forgetIfOver(wire)
         }
@@ -336,8 +357,8 @@ export function createNetwork(options: NetworkOptions): SimulatedNetwork {
       for (const wire of [...wires]) {
         const { near, far } = wire
         if (wire.isBroken && !isParted(near) && !isParted(far)) reset(wire, 'reset by a partition')
-        pump(wire, near)
-        pump(wire, far)
+        hasten(wire, near)
+        hasten(wire, far)
       }
     },
   }
@@ -353,7 +374,9 @@ function endOf(port: Port, from: string, events: ConnectionEvents | undefined): 
     isWaiting: false,
     inbox: [],
     inboxBytes: 0,
+    carriedAt: 0,
     lastDueAt: 0,
+    stopClock: () => {},
   }
 }
 
