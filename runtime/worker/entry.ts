@@ -1,14 +1,12 @@
-// What a worker process runs: it reads its assignment, joins the cluster, starts its actors and says
-// ready. It never outlives its parent, and a crash that its actors' policies do not cover ends it.
+// What a worker process runs: it reads its assignment and serves it. It never outlives its parent, and a
+// crash that its actors' policies do not cover ends it.
 import process from 'node:process'
-import { type ActorDefinition, type AnyDefinition, next } from '../actor.ts'
-import { describeError } from '../lives.ts'
+import type { AnyDefinition } from '../actor.ts'
 import type { Environment } from '../environment.ts'
 import { realEnvironment } from '../environment-real.ts'
-import { createSystem, type System } from '../system.ts'
-import { Assignment, type PoolMessage, WORKER_NAME, WorkerMessage } from './assignment.ts'
-import { EXIT_DEVICE_FAULT } from './devices.ts'
+import { describeError } from '../lives.ts'
 import { openParent } from './parent.ts'
+import { type LastWords, readAssignment, type Service, serveAssignment } from './serve.ts'
 
 export interface RunWorkerOptions {
   /** Every kind that this process may be told to start. */
@@ -19,105 +17,44 @@ export interface RunWorkerOptions {
   readonly isDeviceFault?: (cause: string) => boolean
 }
 
-const FLUSH_MS = 50
-
 /** Resolves when the actors are started; the process lives on. */
 export async function runWorker(options: RunWorkerOptions): Promise<void> {
+  const { definitions, environment, isDeviceFault } = options
   const argument = openParent(() => process.exit(0))
+  let name = 'worker'
+  const exit = (code: number, lastWords?: LastWords): never => {
+    if (lastWords && (isDebugging() || !lastWords.isToldToPool)) {
+      process.stderr.write(`${name}: ${lastWords.cause}\n`)
+    }
+    process.exit(code)
+  }
+  let fail = (cause: string): void => exit(1, { cause, isToldToPool: false })
   // An interrupt goes to the whole group of processes; the parent decides what it means for us.
   process.on('SIGINT', () => {})
-  let fail = (cause: string): void => endProcess('worker', cause)
   process.on('uncaughtException', (error) => fail(describeError(error)))
   process.on('unhandledRejection', (error) => fail(describeError(error)))
-  const assignment = Assignment.decode(await argument, 'assignment', () => {
-    throw new TypeError('an assignment holds addresses, not refs')
+  const assignment = readAssignment(await argument)
+  const { member, incarnation, device } = assignment
+  name = device === undefined ? member : `${member} on ${device}`
+  const service = serveAssignment(assignment, {
+    environment: environment ?? realEnvironment({ seed: `${member}/${incarnation}` }),
+    definitions,
+    exit,
+    ...(isDeviceFault && { isDeviceFault }),
   })
-  const { member, incarnation, control } = assignment
-  const environment = options.environment ?? realEnvironment({ seed: `${member}/${incarnation}` })
-  const system = createSystem({
-    environment,
-    member,
-    incarnation,
-    token: assignment.token,
-    limits: assignment.limits,
-    definitions: options.definitions,
-    ...(assignment.resources && { resources: assignment.resources }),
-    onEscalated: (cause) => fail(cause),
-  })
-  const pool = system.ref<PoolMessage>(assignment.pool)
-  fail = (cause) => {
-    fail = () => {}
-    const deviceFault = options.isDeviceFault?.(cause) ?? false
-    const words = { type: 'failing', member, incarnation, cause, deviceFault } as const
-    const isHeard = pool.tell(words) === 'accepted'
-    const code = deviceFault ? EXIT_DEVICE_FAULT : 1
-    // The link sends in a microtask; whatever becomes of it, the process ends. Whom the pool tells is
-    // the pool's affair: one line of it is enough.
-    const name = assignment.device === undefined ? member : `${member} on ${assignment.device}`
-    const end = () =>
-      isHeard && !isDebugging() ? process.exit(code) : endProcess(name, cause, code)
-    environment.clock.after(FLUSH_MS, end)
-  }
-  endWithControl(system, assignment.pool.member)
-  try {
-    await system.listen()
-    await system.join(control)
-    for (const { kind, name, config } of assignment.actors) {
-      // A crash ends the process: the pool starts a clean one.
-      const restartLimit = { restartsMax: 0, windowMs: 1 }
-      system.spawnKind(kind, config, { name, restart: 'transient', restartLimit })
-    }
-    const worker = system.spawn(workerActor, system, { name: WORKER_NAME })
-    pool.tell({ type: 'ready', incarnation, worker })
-  } catch (error) {
-    fail(describeError(error))
-  }
+  fail = service.fail
+  if (isDebugging()) reportCrashes(service.system)
+  await service.started
 }
 
-/** Takes orders from the pool. */
-const workerActor: ActorDefinition<System, System, WorkerMessage> = {
-  kind: 'worker',
-  protocol: WorkerMessage,
-  config: { decode: (value) => value as System },
-  start: (system) => system,
-  receive(system, { drainMs }) {
-    void stopInOrder(system, drainMs)
-    return next(system)
-  },
-}
-
-// What has arrived is handled, what the actors then say is sent; only then are the links closed.
-async function stopInOrder(system: System, drainMs: number): Promise<void> {
-  await system.drain(drainMs / 2)
-  const names = system.actors().filter(({ path }) => isOwnRoot(path))
-  for (const { path } of names.reverse())
-    system.stopActor(system.ref({ member: system.member, path }))
-  await system.drain(drainMs / 2)
-  system.stop()
-  system.environment.clock.after(FLUSH_MS, () => process.exit(0))
-}
-
-function isOwnRoot(path: string): boolean {
-  return !path.slice(1).includes('/') && path !== `/${WORKER_NAME}`
-}
-
-function endWithControl(system: System, control: string): void {
+// The pool hears of the cause; the stack is for whoever mends it.
+function reportCrashes(system: Service['system']): void {
   system.inspect((event) => {
-    // The pool hears of the cause; the stack is for whoever mends it.
-    if (event.type === 'crashed' && isDebugging()) {
-      process.stderr.write(`${system.member}${event.path} crashed: ${event.stack ?? event.cause}\n`)
-    }
-    if (event.type === 'member-lost' && event.member === control) {
-      endProcess(system.member, `lost ${control}: ${event.cause}`)
-    }
+    if (event.type !== 'crashed') return
+    process.stderr.write(`${system.member}${event.path} crashed: ${event.stack ?? event.cause}\n`)
   })
 }
 
 function isDebugging(): boolean {
   return Boolean(process.env.TROUPE_DEBUG)
-}
-
-function endProcess(member: string, cause: string, code = 1): never {
-  process.stderr.write(`${member}: ${cause}\n`)
-  process.exit(code)
 }

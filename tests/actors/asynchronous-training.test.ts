@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import {
   applyGradient,
+  type OptimizerSpec,
   optimizerNames,
   optimizerOf,
   optimizerSpec,
-  type OptimizerSpec,
 } from '../../models/optimizers/index.ts'
 import { gradientOf, PARAMETERS, startTroupe } from './troupe.ts'
 

@@ -3,7 +3,7 @@ import { latticeWorker } from '../../actors/lattice-worker.ts'
 import { patience, patiently } from '../../actors/parameter-client.ts'
 import type { LatticeMessage } from '../../protocol/training.ts'
 import { createSystem, type Ref } from '../../runtime/index.ts'
-import { createWorld } from '../runtime/world.ts'
+import { createWorld } from '../../runtime/simulation/world.ts'
 
 /** A worker that many trainers ask, all the time; answers how many steps got lattices, and how many were made. */
 async function serve({ trainers, makeMs }: { trainers: number; makeMs: number }, ms: number) {

@@ -4,13 +4,13 @@ import { encodeGradient } from '../../models/compression.ts'
 import { optimizerSpec, parsePolicy } from '../../models/optimizers/index.ts'
 import { tensorOf } from '../../protocol/tensor.ts'
 import type { Pushed, ShardMessage } from '../../protocol/training.ts'
+import { simulatedDisk } from '../../runtime/simulation/disk.ts'
 import { virtualClock } from '../../runtime/simulation/virtual-clock.ts'
-import { memoryDisk } from '../memory-disk.ts'
 
 const LENGTH = 3
 
 /** A shard actor by itself: `push` hands it a message and answers where its reply will be. */
-function startShard(policy: string, trainers: readonly string[], disk = memoryDisk()) {
+function startShard(policy: string, trainers: readonly string[], disk = simulatedDisk()) {
   const environment = { disk, clock: virtualClock() }
   const context = { environment, log: { info() {}, warn() {} } } as never
   const config = { folder: 'shard', length: LENGTH, incarnation: 1, journalBytesMax: 1 << 20 }
@@ -79,7 +79,7 @@ test('a push of a successor fences its predecessor', () => {
 })
 
 test('a phase that cannot begin is refused before it is journalled: the next life starts', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const { tell, nobody } = startShard('downpour', ['a'], disk)
   const start = {
     phase: 2,

@@ -12,7 +12,7 @@ import { optimizerSpec, parsePolicy } from '../../models/optimizers/index.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { tensorOf } from '../../protocol/tensor.ts'
 import type { PhaseStart, Push } from '../../protocol/training.ts'
-import { type MemoryDisk, memoryDisk } from '../memory-disk.ts'
+import { type SimulatedDisk, simulatedDisk } from '../../runtime/simulation/disk.ts'
 
 const LENGTH = 300
 
@@ -26,7 +26,7 @@ const start = (policy: string): PhaseStart => ({
   parameters: tensorOf(Float32Array.from({ length: LENGTH }, (_, i) => Math.sin(i))),
 })
 
-function open(disk: MemoryDisk, incarnation: number): ShardStore {
+function open(disk: SimulatedDisk, incarnation: number): ShardStore {
   return openShardStore(disk, { folder: 's', length: LENGTH, incarnation })
 }
 
@@ -57,7 +57,7 @@ function step(store: ShardStore, sequence: number, codec: 'float32' | 'int8' = '
 
 for (const policy of ['downpour', 'staleness-aware', 'hard-sync']) {
   test(`a shard killed after any acknowledged update comes back bit for bit: ${policy}`, () => {
-    const disk = memoryDisk()
+    const disk = simulatedDisk()
     let store = open(disk, 1)
     begin(store, policy)
     for (let sequence = 0; sequence < 20; sequence++) {
@@ -74,7 +74,7 @@ for (const policy of ['downpour', 'staleness-aware', 'hard-sync']) {
 }
 
 test('an update whose record was cut was never acknowledged, and is not there', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const store = open(disk, 1)
   begin(store, 'downpour')
   step(store, 0)
@@ -86,7 +86,7 @@ test('an update whose record was cut was never acknowledged, and is not there', 
 })
 
 test('fences survive the death of the shard', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const store = open(disk, 1)
   begin(store, 'downpour')
   store.append({ type: 'fence', trainer: 'trainer-0', incarnation: 3 })
@@ -95,7 +95,7 @@ test('fences survive the death of the shard', () => {
 })
 
 test('a former owner can neither open its folder again nor write a snapshot', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const former = open(disk, 1)
   begin(former, 'downpour')
   open(disk, 2)
@@ -104,7 +104,7 @@ test('a former owner can neither open its folder again nor write a snapshot', ()
 })
 
 test('with a full disk the update is refused before it is applied', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const store = open(disk, 1)
   begin(store, 'downpour')
   step(store, 0)

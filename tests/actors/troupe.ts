@@ -9,8 +9,8 @@ import { randomFor } from '../../protocol/random.ts'
 import { float32View, tensorOf } from '../../protocol/tensor.ts'
 import type { ShardMessage, ShardStatus } from '../../protocol/training.ts'
 import { type ComputeThread, createSystem, type Ref, type System } from '../../runtime/index.ts'
-import { memoryDisk } from '../memory-disk.ts'
-import { createWorld } from '../runtime/world.ts'
+import { simulatedDisk } from '../../runtime/simulation/disk.ts'
+import { createWorld } from '../../runtime/simulation/world.ts'
 
 export const PARAMETERS = 11
 const ROWS = 97
@@ -66,11 +66,11 @@ export interface Troupe {
 export async function startTroupe(options: TroupeOptions): Promise<Troupe> {
   const { seed, shards: shardCount, trainers, steps, lanes = 1, codec = 'float32' } = options
   const { gradient = gradientOf, stepMsMax = 1_000 } = options
-  const world = createWorld()
+  const world = createWorld({ seed })
   const { clock } = world
   const chance = randomFor(seed, 'steps')
   const stepMs = options.stepMs ?? (() => 1 + chance.below(20))
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const finished: FinishedStep[] = []
   const crashes = new Map<string, string>()
 
@@ -96,7 +96,7 @@ export async function startTroupe(options: TroupeOptions): Promise<Troupe> {
   const member = (name: string, incarnation = 1): System =>
     createSystem({
       environment: {
-        ...world.environment(`${seed}/${name}/${incarnation}`),
+        ...world.environment(name, incarnation),
         disk,
         compute: { start: () => computeOf(name) },
       },

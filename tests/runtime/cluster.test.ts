@@ -31,11 +31,11 @@ describe('members', () => {
         .map((entry) => entry.member)
         .sort()
     for (const member of [control, a, b]) expect(names(member)).toEqual(['a', 'b', 'control'])
-    expect(world.open).toBe(2)
+    expect(world.network.connections).toBe(2)
     const asked = a.system.ask(a.to('b'), { type: 'ask', value: 1 }, { timeoutMs: 1_000 })
     await world.clock.advance(20)
     expect(await asked).toBe(2)
-    expect(world.open).toBe(3)
+    expect(world.network.connections).toBe(3)
   })
 
   test('two that dial each other at once end with one connection and lose nothing', async () => {
@@ -48,7 +48,7 @@ describe('members', () => {
     await world.clock.advance(200)
     expect(a.notes.values).toEqual(countTo(10))
     expect(b.notes.values).toEqual(countTo(10))
-    expect(world.open).toBe(3)
+    expect(world.network.connections).toBe(3)
   })
 
   test('another token, an old life, a doubled name and another version are refused', async () => {
@@ -187,7 +187,7 @@ describe('a lost member', () => {
 
   test('that says nothing any more is lost after the limit, and not before', async () => {
     const { world, control } = await startCluster(['a'])
-    world.freeze(true)
+    world.network.clog()
     const lost = (): boolean => control.events.some(({ type }) => type === 'member-lost')
     await world.clock.advance(4_000)
     expect(lost()).toBe(false)
@@ -289,7 +289,7 @@ describe('links', () => {
       for (let n = random.below(20); n > 0; n--) {
         expect(a.to('b').tell({ type: 'note', value: sent++ })).toBe('accepted')
       }
-      if (random.below(4) === 0) world.cut()
+      if (random.below(4) === 0) world.network.cut()
       await world.clock.advance(random.below(15))
     }
     await world.clock.advance(2_000)
@@ -303,14 +303,14 @@ describe('links', () => {
     const [a, b] = members
     a.to('b').tell({ type: 'note', value: 0 })
     await world.clock.advance(50)
-    world.partition(true)
-    world.cut()
+    world.network.refuse()
+    world.network.cut()
     const failure = failureOf(
       a.system.ask(a.to('b'), { type: 'ask', value: 1 }, { timeoutMs: 60_000 }),
     )
     await world.clock.advance(8_000)
     expect(await failure).toBe('unreachable')
-    world.partition(false)
+    world.network.heal()
     await world.clock.advance(2_000)
     expect(b.notes.values).toEqual([0])
   })
@@ -318,10 +318,10 @@ describe('links', () => {
   test('a tell to a known member that is not connected yet waits for the link', async () => {
     const { world, members } = await startCluster(['a', 'b'])
     const [a, b] = members
-    world.partition(true)
+    world.network.refuse()
     expect(a.to('b').tell({ type: 'note', value: 7 })).toBe('accepted')
     await world.clock.advance(300)
-    world.partition(false)
+    world.network.heal()
     await world.clock.advance(1_500)
     expect(b.notes.values).toEqual([7])
   })
@@ -331,10 +331,10 @@ describe('links', () => {
     const [a, b] = members
     a.to('b').tell({ type: 'note', value: 0 })
     await world.clock.advance(100)
-    const before = world.carried.length
+    const before = world.network.packets
     for (const value of countTo(100)) a.to('b').tell({ type: 'note', value })
     await world.clock.advance(5)
-    expect(world.carried.length - before).toBe(1)
+    expect(world.network.packets - before).toBe(1)
     expect(b.notes.values).toHaveLength(101)
   })
 
@@ -376,9 +376,9 @@ describe('links', () => {
   test('a system that slept does not take its own sleep for the silence of its peers', async () => {
     const { world, control } = await startCluster(['a'])
     // Time passes for the clocks, but no timer runs in between: as after SIGSTOP and SIGCONT.
-    world.freeze(true)
+    world.network.clog()
     await world.clock.advance(900)
-    world.freeze(false)
+    world.network.heal()
     await world.clock.advance(3_000)
     expect(control.events.some(({ type }) => type === 'member-lost')).toBe(false)
   })

@@ -16,7 +16,7 @@ import { logLines } from '../../runtime/log-lines.ts'
 import { createSystem } from '../../runtime/system.ts'
 import { topic } from '../../runtime/topics.ts'
 import { isTraceparent } from '../../runtime/trace.ts'
-import { createWorld } from './world.ts'
+import { createWorld } from '../../runtime/simulation/world.ts'
 
 function setUp(limits: { stashMessagesMax?: number } = {}) {
   const world = createWorld()

@@ -21,7 +21,7 @@ import {
   NoDeviceError,
 } from '../../runtime/worker/devices.ts'
 import { createPool, type PoolEvent, type WorkerOptions } from '../../runtime/worker/pool.ts'
-import { createWorld } from './world.ts'
+import { createWorld } from '../../runtime/simulation/world.ts'
 
 const limits = { deviceFaultsMax: 2, deviceFaultWindowMs: 1_000 }
 const NOW = 10_000
@@ -182,7 +182,7 @@ function open(poolLimits = {}) {
   const spawn = ({ argument, onExit }: ProcessOptions) => {
     const assignment = argument as Assignment
     const { member, incarnation, control, token } = assignment
-    const environment = world.environment(`${member}/${incarnation}`)
+    const environment = world.environment(member, incarnation)
     const system = createSystem({ environment, member, incarnation, token })
     let isOver = false
     const exit = (how: Exit) => {

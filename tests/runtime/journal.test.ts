@@ -1,19 +1,19 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { openJournal } from '../../runtime/journal.ts'
-import { memoryDisk } from '../memory-disk.ts'
+import { simulatedDisk } from '../../runtime/simulation/disk.ts'
 
 const text = (record: Uint8Array): string => new TextDecoder().decode(record)
 const bytes = (record: string): Uint8Array => new TextEncoder().encode(record)
 
-function replayed(disk: ReturnType<typeof memoryDisk>, from = 0): string[] {
+function replayed(disk: ReturnType<typeof simulatedDisk>, from = 0): string[] {
   const records: string[] = []
   openJournal(disk, { folder: 'j', from, replay: (record) => records.push(text(record)) })
   return records
 }
 
 test('records come back in order, over several lives of the owner', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   for (const life of ['a', 'b', 'c']) {
     const journal = openJournal(disk, { folder: 'j', from: 0, replay: () => {} })
     journal.append(bytes(`${life}1`))
@@ -25,7 +25,7 @@ test('records come back in order, over several lives of the owner', () => {
 test('a torn tail is skipped and what its successor wrote is kept', () => {
   fc.assert(
     fc.property(fc.nat(40), (torn) => {
-      const disk = memoryDisk()
+      const disk = simulatedDisk()
       const first = openJournal(disk, { folder: 'j', from: 0, replay: () => {} })
       first.append(bytes('whole'))
       first.append(bytes('a record that is cut'))
@@ -44,16 +44,16 @@ test('a torn tail is skipped and what its successor wrote is kept', () => {
 })
 
 test('a flipped bit ends a file instead of being replayed', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const journal = openJournal(disk, { folder: 'j', from: 0, replay: () => {} })
   journal.append(bytes('first'))
   journal.append(bytes('second'))
-  disk.read('j/journal-00000000')[20]! ^= 1
+  disk.flipBit('j/journal-00000000', 20)
   expect(replayed(disk)).toEqual(['first'])
 })
 
 test('zeros at the end of a file, which a machine that lost power leaves, end it', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const journal = openJournal(disk, { folder: 'j', from: 0, replay: () => {} })
   journal.append(bytes('whole'))
   disk.append('j/journal-00000000').append(new Uint8Array(64))
@@ -61,7 +61,7 @@ test('zeros at the end of a file, which a machine that lost power leaves, end it
 })
 
 test('after a snapshot the old files are gone and only newer records come back', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const journal = openJournal(disk, { folder: 'j', from: 0, replay: () => {} })
   journal.append(bytes('before'))
   let kept = -1
@@ -75,7 +75,7 @@ test('after a snapshot the old files are gone and only newer records come back',
 })
 
 test('a snapshot that fails leaves the old journal readable', () => {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const journal = openJournal(disk, { folder: 'j', from: 0, replay: () => {} })
   journal.append(bytes('before'))
   expect(() =>

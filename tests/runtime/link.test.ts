@@ -16,7 +16,7 @@ import { createAssembly } from '../../runtime/transport/assembly.ts'
 import { encodeGreeting } from '../../runtime/transport/hello.ts'
 import { type Member, peer, startCluster } from './members.ts'
 import { createPipe, type End } from './pipe.ts'
-import type { World } from './world.ts'
+import type { World } from '../../runtime/simulation/world.ts'
 
 const small = {
   pieceBytesMax: 900,
@@ -228,7 +228,7 @@ describe('members', () => {
         )
         sent.push(isBig ? 4 * count : sent.length)
       }
-      if (random.below(3) === 0) world.cut()
+      if (random.below(3) === 0) world.network.cut()
       await world.clock.advance(random.below(12))
     }
     await world.clock.advance(3_000)

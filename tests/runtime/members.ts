@@ -4,7 +4,7 @@ import { type Infer, replyTo, tensor, u32, union } from '../../protocol/schema.t
 import { type ActorDefinition, type Down, next, type Ref } from '../../runtime/actor.ts'
 import type { InspectionEvent } from '../../runtime/inspect.ts'
 import { createSystem, type System } from '../../runtime/system.ts'
-import { createWorld, type World } from './world.ts'
+import { createWorld, type World } from '../../runtime/simulation/world.ts'
 
 const PeerMessage = union({
   note: { value: u32 },
@@ -72,7 +72,7 @@ export async function startMember(
   } = {},
 ): Promise<Member> {
   const { control, ...rest } = options
-  const environment = world.environment(`${member}/${options.incarnation ?? 1}`)
+  const environment = world.environment(member, options.incarnation)
   const system = createSystem({ environment, member, definitions: [peer], ...rest })
   const events: InspectionEvent[] = []
   system.inspect((event) => events.push(event))

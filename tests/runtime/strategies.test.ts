@@ -13,7 +13,7 @@ import {
   type Supervision,
 } from '../../runtime/supervision.ts'
 import { createSystem } from '../../runtime/system.ts'
-import { createWorld } from './world.ts'
+import { createWorld } from '../../runtime/simulation/world.ts'
 
 const ChildMessage = union({ crash: {}, finish: {} })
 type ChildMessage = Infer<typeof ChildMessage>

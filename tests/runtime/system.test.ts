@@ -12,8 +12,8 @@ import {
   stop,
 } from '../../runtime/actor.ts'
 import type { InspectionEvent } from '../../runtime/inspect.ts'
+import { createWorld } from '../../runtime/simulation/world.ts'
 import { createSystem, type System } from '../../runtime/system.ts'
-import { createWorld } from './world.ts'
 
 const ProbeMessage = union({
   note: { text },

@@ -6,7 +6,7 @@ import {
   type VoicePlan,
 } from '../../../actors/demo/synthetic-digits.ts'
 import { decodeWav } from '../../../models/sequence/audio.ts'
-import { memoryDisk } from '../../memory-disk.ts'
+import { simulatedDisk } from '../../../runtime/simulation/disk.ts'
 
 /** One plan of each accent (0) or variant (1). */
 function firstOf(part: 0 | 1): ReadonlyMap<string, VoicePlan> {
@@ -15,7 +15,7 @@ function firstOf(part: 0 | 1): ReadonlyMap<string, VoicePlan> {
 }
 
 async function spoken(seed: number, takes = 1): Promise<ReadonlyMap<string, Uint8Array>> {
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   // Always the same voice: what differs is how it speaks.
   await speakDigits(disk, 'digits', { speaker: 'voice00', voice: 'en-us+f1', seed }, takes)
   return disk.files
@@ -66,7 +66,7 @@ describe('speakDigits', () => {
 
   test('espeak-ng knows every accent', async () => {
     for (const plan of firstOf(0).values()) {
-      expect(await speakDigits(memoryDisk(), 'digits', plan, 0)).toBe(0)
+      expect(await speakDigits(simulatedDisk(), 'digits', plan, 0)).toBe(0)
     }
   })
 
@@ -77,7 +77,7 @@ describe('speakDigits', () => {
       setSystemTime(new Date(time))
       const heard: (number | bigint)[] = []
       for (const variant of ['', ...firstOf(1).keys()]) {
-        const disk = memoryDisk()
+        const disk = simulatedDisk()
         const plan = { speaker: 'one', voice: `en-us+${variant}`, seed: 1 }
         await speakDigits(disk, 'digits', plan, 1)
         heard.push(Bun.hash([...disk.files.values()].map((bytes) => Bun.hash(bytes)).join()))
@@ -91,7 +91,7 @@ describe('speakDigits', () => {
 
   test('refuses a voice that espeak-ng does not have', async () => {
     const plan = { speaker: 'nobody', voice: 'xx-none', seed: 1 }
-    expect(await speakDigits(memoryDisk(), 'd', plan, 1).catch((error) => error)).toEqual(
+    expect(await speakDigits(simulatedDisk(), 'd', plan, 1).catch((error) => error)).toEqual(
       new SynthesisError('espeak-ng has no voice xx-none'),
     )
   })

@@ -11,13 +11,13 @@ import {
   type SpeechTask,
 } from '../../../actors/speech/task.ts'
 import { DeviceError } from '../../../models/device-faults.ts'
-import { viterbiAligner } from '../../../models/sequence/alignment.ts'
-import { encodeFeatureStore } from '../../../models/sequence/feature-store.ts'
 import { acousticNetwork } from '../../../models/networks/acoustic.ts'
 import { initialise, layoutOf } from '../../../models/parameters.ts'
+import { viterbiAligner } from '../../../models/sequence/alignment.ts'
+import { encodeFeatureStore } from '../../../models/sequence/feature-store.ts'
 import { randomFor } from '../../../protocol/random.ts'
+import { simulatedDisk } from '../../../runtime/simulation/disk.ts'
 import { virtualClock } from '../../../runtime/simulation/virtual-clock.ts'
-import { memoryDisk } from '../../memory-disk.ts'
 
 const DIMS = 3
 const FRAMES = 40
@@ -27,7 +27,7 @@ const task: SpeechTask = { folder: 'corpus', seed: 1, network, threads: 1 }
 
 function openCompute() {
   const random = randomFor('compute')
-  const disk = memoryDisk()
+  const disk = simulatedDisk()
   const transcripts = [
     ['one', 'two'],
     ['nine', 'zero'],

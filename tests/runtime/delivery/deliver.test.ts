@@ -21,7 +21,7 @@ import {
   type SpawnOptions,
   type System,
 } from '../../../runtime/index.ts'
-import { createWorld, type World } from '../world.ts'
+import { createWorld, type World } from '../../../runtime/simulation/world.ts'
 
 const NoteMessage = union({ note: { value: u32 }, crash: { cause: text } })
 type NoteMessage = Infer<typeof NoteMessage>
@@ -349,7 +349,7 @@ describe('across members', () => {
     const deliveries = createDeliveries(near, remote)
     for (const value of countTo(400)) {
       deliveries.send(note(value))
-      if (value % 100 === 50) world.cut()
+      if (value % 100 === 50) world.network.cut()
       if (value % 10 === 0) await world.clock.advance(2)
     }
     await world.clock.advance(5_000)
@@ -392,7 +392,7 @@ describe('across members', () => {
     await world.clock.advance(2_000)
     expect(deliveries.pending).toBe(2)
     const again = createSystem({
-      environment: world.environment('far/2'),
+      environment: world.environment('far', 2),
       member: 'far',
       incarnation: 2,
     })
@@ -453,17 +453,17 @@ async function sendUnderFaults(
       if (random.next() < 0.7 && deliveries.send(note(message)) === 'accepted') owed.push(message)
     }
     const chance = random.next()
-    if (chance < 0.05) world.cut()
+    if (chance < 0.05) world.network.cut()
     else if (chance < 0.1) target.tell({ type: 'crash', cause: seedless })
     else if (chance < 0.12) {
       const index = random.below(sent.length)
       sent[index]!.deliveries.close()
       sent[index] = begin(index + 1, step)
-    } else if (chance < 0.15) world.freeze(true)
-    else world.freeze(false)
+    } else if (chance < 0.15) world.network.clog()
+    else world.network.heal()
     await world.clock.advance(random.below(40))
   }
-  world.freeze(false)
+  world.network.heal()
   return sent
 }
 

@@ -15,7 +15,7 @@ import {
   type WorkQueueRef,
   workQueue,
 } from '../../../runtime/index.ts'
-import { createWorld, type World } from '../world.ts'
+import { createWorld, type World } from '../../../runtime/simulation/world.ts'
 
 describe('a backlog', () => {
   const steps = fc.array(
@@ -147,7 +147,7 @@ async function startQueue(config: WorkQueueConfig = {}) {
 }
 
 async function join(world: World, near: System, member: string, incarnation = 1): Promise<System> {
-  const environment = world.environment(`${member}/${incarnation}`)
+  const environment = world.environment(member, incarnation)
   const system = createSystem({ environment, member, incarnation })
   const joined = system.join(await near.listen())
   await world.clock.advance(20)
@@ -268,7 +268,7 @@ describe('a work queue', () => {
         const name = ['m', 'n', 'o'][random.below(3)]!
         const { system, incarnation } = members.get(name)!
         const chance = random.next()
-        if (chance < 0.05) world.cut()
+        if (chance < 0.05) world.network.cut()
         else if (chance < 0.1) {
           near.markLost(name, incarnation, 'its process has exited')
           system.stop()

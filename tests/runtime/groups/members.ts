@@ -4,7 +4,7 @@ import { type ActorDefinition, AskError, next } from '../../../runtime/actor.ts'
 import type { Resources } from '../../../runtime/cluster/resources.ts'
 import type { InspectionEvent } from '../../../runtime/inspect.ts'
 import { createSystem, type System } from '../../../runtime/system.ts'
-import { createWorld, type World } from '../world.ts'
+import { createWorld, type World } from '../../../runtime/simulation/world.ts'
 
 export const EchoMessage = union({
   note: { value: text },
@@ -81,7 +81,7 @@ export async function startMembers(
   ): Promise<System> {
     const resources = own.resources ?? options.resources?.[member]
     const { incarnation = 1 } = own
-    const environment = world.environment(`${member}/${incarnation}`)
+    const environment = world.environment(member, incarnation)
     const place = resources ? { resources } : {}
     const system = createSystem({ environment, member, incarnation, definitions, ...place })
     system.inspect((event) => events.push(event))
