@@ -37,7 +37,6 @@ export function spawnCell(
     children: undefined,
     life: undefined,
     past: undefined,
-    cancelRestart: undefined,
     isScheduled: false,
     isStopping: false,
     isDraining: false,

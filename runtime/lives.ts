@@ -20,6 +20,7 @@ import type { Topics } from './topics.ts'
 import type { Traces } from './trace.ts'
 import type { Watch, Watched, Watcher, Watches } from './watches.ts'
 
+/** Twelve fields: JavaScriptCore rounds the thirteenth up to three more. */
 export interface Cell {
   readonly path: string
   readonly parent: Cell | undefined
@@ -33,7 +34,6 @@ export interface Cell {
   life: ActorLife | undefined
   /** Absent until one of its lives, or of its children's, has ended. */
   past: Past | undefined
-  cancelRestart: (() => void) | undefined
   isScheduled: boolean
   isStopping: boolean
   isDraining: boolean
@@ -47,6 +47,8 @@ export interface Past {
   restartCount: number
   lastCrash: string | undefined
   ended: StopReason | undefined
+  /** Present while it waits for its restart. */
+  cancelRestart: (() => void) | undefined
 }
 
 /**
@@ -153,6 +155,7 @@ export function pastOf(cell: Cell): Past {
     restartCount: 0,
     lastCrash: undefined,
     ended: undefined,
+    cancelRestart: undefined,
   }
   return cell.past
 }
@@ -181,8 +184,10 @@ export function startLife(kernel: Kernel, cell: Cell): ActorLife {
 
 /** Newest children first; then last words; then everyone who counted on this life is told. */
 export function endLife(kernel: Kernel, cell: Cell, reason: StopReason): void {
-  cell.cancelRestart?.()
-  cell.cancelRestart = undefined
+  if (cell.past?.cancelRestart) {
+    cell.past.cancelRestart()
+    cell.past.cancelRestart = undefined
+  }
   for (const child of childrenOf(cell).reverse()) stopCell(kernel, child)
   const { life } = cell
   if (!life) return

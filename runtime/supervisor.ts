@@ -111,16 +111,17 @@ function restartAround(kernel: Kernel, dead: Cell, delayMs: number): void {
   const { clock } = kernel.environment
   for (const cell of group) {
     // The start of one before it may have failed, which began a restart of its own.
-    const isWaiting = !cell.life && !cell.cancelRestart && kernel.cells.get(cell.path) === cell
+    const isWaiting = !cell.life && !cell.past?.cancelRestart && kernel.cells.get(cell.path) === cell
     if (!isWaiting) continue
     if (delayMs === 0) restart(kernel, cell)
-    else cell.cancelRestart = clock.after(delayMs, () => restart(kernel, cell))
+    else pastOf(cell).cancelRestart = clock.after(delayMs, () => restart(kernel, cell))
   }
 }
 
 function restart(kernel: Kernel, cell: Cell): void {
-  cell.cancelRestart = undefined
-  pastOf(cell).restartCount += 1
+  const past = pastOf(cell)
+  past.cancelRestart = undefined
+  past.restartCount += 1
   try {
     const { incarnation } = startLife(kernel, cell)
     kernel.inspector.emit({ type: 'restarted', path: cell.path, incarnation })

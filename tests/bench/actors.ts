@@ -1,5 +1,11 @@
 // The actor framework beside its peers. The whole of it takes under five minutes; a smoke size runs with
 // the tests.
+import {
+  realSizes as realLinks,
+  linkRows,
+  type LinkSizes,
+  smokeSizes as smokeLinks,
+} from './links.ts'
 import { memoryRows } from './memory.ts'
 import { processRows } from './processes.ts'
 import type { Bench, Row } from './rows.ts'
@@ -11,6 +17,8 @@ export interface ActorSizes {
   readonly actors: readonly number[]
   /** Processes that are started and killed. */
   readonly processes: number
+  /** Between two processes. */
+  readonly links: LinkSizes
 }
 
 const realSizes: ActorSizes = {
@@ -24,6 +32,7 @@ const realSizes: ActorSizes = {
   },
   actors: [100_000, 1_000_000],
   processes: 12,
+  links: realLinks,
 }
 
 /** Enough to see that all of it still works; its figures mean nothing. */
@@ -38,6 +47,7 @@ export const smokeSizes: ActorSizes = {
   },
   actors: [2_000],
   processes: 1,
+  links: smokeLinks,
 }
 
 export const actorsBench: Bench = () => measureActors(realSizes)
@@ -49,5 +59,6 @@ export async function measureActors(sizes: ActorSizes): Promise<readonly Row[]> 
     ...rows,
     ...(await memoryRows(sizes.actors, idlePeers)),
     ...(await processRows(sizes.processes)),
+    ...(await linkRows(sizes.links)),
   ]
 }
