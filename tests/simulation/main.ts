@@ -4,13 +4,34 @@ import { parseArgs } from 'node:util'
 import { SimulationError, simulate } from '../../runtime/simulation/index.ts'
 import { churn, churnOptions } from './churn.ts'
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    runs: { type: 'string', default: '20' },
-    steps: { type: 'string', default: '300' },
-  },
-})
+const options = {
+  seed: { type: 'string' },
+  runs: { type: 'string', default: '20' },
+  steps: { type: 'string', default: '300' },
+  help: { type: 'boolean' },
+} as const
+const usage = `bun run sim [--runs N] [--steps N]     as many runs, each with a seed of its own
+bun run sim --seed N [--steps N]       that run again`
+
+function readArguments() {
+  try {
+    const { values } = parseArgs({ options })
+    for (const name of ['seed', 'runs', 'steps'] as const) {
+      const value = values[name]
+      if (value !== undefined && !/^\d{1,10}$/.test(value)) throw new Error(`--${name}: a number`)
+    }
+    return values
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n${usage}`)
+    process.exit(2)
+  }
+}
+
+const values = readArguments()
+if (values.help) {
+  console.log(usage)
+  process.exit(0)
+}
 const steps = Number(values.steps)
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed)
 const runs = values.seed === undefined ? Number(values.runs) : 1
