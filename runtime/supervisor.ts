@@ -111,7 +111,8 @@ function restartAround(kernel: Kernel, dead: Cell, delayMs: number): void {
   const { clock } = kernel.environment
   for (const cell of group) {
     // The start of one before it may have failed, which began a restart of its own.
-    const isWaiting = !cell.life && !cell.past?.cancelRestart && kernel.cells.get(cell.path) === cell
+    const isWaiting =
+      !cell.life && !cell.past?.cancelRestart && kernel.cells.get(cell.path) === cell
     if (!isWaiting) continue
     if (delayMs === 0) restart(kernel, cell)
     else pastOf(cell).cancelRestart = clock.after(delayMs, () => restart(kernel, cell))
