@@ -235,13 +235,15 @@ export function createPlacement(system: System, options: PlacementOptions = {}):
 
   /** One of its lives is over: is that all? */
   async function look(held: Held, cause: string): Promise<void> {
-    if (!books.has(held) || !held.ref || isStopped) return
+    if (!books.has(held) || !held.ref || isAbandoned(held)) return
     const { member, path } = held.ref.address
     const request = { type: 'look', path } as const
     try {
       const asked = system.ask(spawnerOn(system, member), request, { timeoutMs: STOP_TIMEOUT_MS })
       const presence = await asked
-      if (presence === 'living') return void watcher.tell({ type: 'watch', target: held.ref })
+      if (presence === 'living' && !isStopped) {
+        return void watcher.tell({ type: 'watch', target: held.ref })
+      }
       if (presence === 'gone') return gone(held, cause)
     } catch (error) {
       if (isUnreachable(error)) return lost(held, String(error))
@@ -255,10 +257,17 @@ export function createPlacement(system: System, options: PlacementOptions = {}):
     const request = { type: 'stop', path } as const
     try {
       await system.ask(spawnerOn(system, member), request, { timeoutMs: STOP_TIMEOUT_MS })
+      // The watcher is no more.
+      if (isStopped) void look(held, 'stopped')
     } catch (error) {
       if (isUnreachable(error)) return lost(held, String(error))
-      if (!isStopped) clock.after(LOOK_MS, () => void requestStop(held))
+      if (!isAbandoned(held)) clock.after(LOOK_MS, () => void requestStop(held))
     }
+  }
+
+  /** Nobody waits for its end any more. */
+  function isAbandoned({ job }: Held): boolean {
+    return isStopped && !job.isStopping
   }
 
   function gone(held: Held, cause: string): void {

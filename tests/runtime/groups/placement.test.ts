@@ -150,6 +150,52 @@ describe('placed actors', () => {
     expect((await members.settle(second)).ref.address.member).toBe('b')
   })
 
+  test('that need little do not overtake who waits for more of the same', async () => {
+    const { members, place } = await setUp()
+    const held = await members.settle(Promise.all(['x', 'y', 'z'].map((name) => place(name))))
+    const [onB, alsoOnB] = held.filter(({ ref }) => ref.address.member === 'b')
+    const onA = held.find(({ ref }) => ref.address.member === 'a')
+    const order: string[] = []
+    const wait = async (name: string, gpu: number) => {
+      await place(name, { needs: { gpu }, waitMs: 30_000 })
+      order.push(name)
+    }
+    const big = wait('big', 2)
+    const small = wait('small', 1)
+    await members.settle(onB!.stop())
+    await members.world.clock.advance(500)
+    expect(order).toEqual([])
+    await members.settle(alsoOnB!.stop())
+    await members.settle(big)
+    await members.settle(onA!.stop())
+    await members.settle(small)
+    expect(order).toEqual(['big', 'small'])
+  })
+
+  test('can be stopped after the placement has stopped', async () => {
+    const { members, placement, place } = await setUp()
+    const [first, second] = await members.settle(Promise.all([place('x'), place('y')]))
+    placement.stop()
+    await members.settle(first!.stop())
+    expect(first!.state).toBe('ended')
+    expect(second!.state).toBe('placed')
+    expect(placement.usage().reduce((sum, { actors }) => sum + actors, 0)).toBe(1)
+  })
+
+  test('whose member is lost while they start hold nothing there', async () => {
+    for (const options of [{}, { onMemberLoss: 'replace' as const }]) {
+      const { members, placement, place } = await setUp()
+      const placing = place('x', options).then(
+        ({ ref }) => ref.address.member,
+        (error: Error) => error.name,
+      )
+      members.system('control').markLost('b', 1, 'killed by SIGKILL')
+      const isMobile = 'onMemberLoss' in options
+      expect(await members.settle(placing)).toBe(isMobile ? 'a' : 'AskError')
+      expect(placement.usage().reduce((sum, { actors }) => sum + actors, 0)).toBe(isMobile ? 1 : 0)
+    }
+  })
+
   test('are placed anew where their member is lost, if they are told to be', async () => {
     const { members, place } = await setUp()
     const moved: string[] = []
