@@ -13,7 +13,7 @@ import {
   type Node,
   type Value,
 } from './graph.ts'
-import { axesOf, inferDType, inferShape } from './shapes.ts'
+import { axesOf, inferDTypes, inferShapes } from './shapes/shapes.ts'
 
 export type Handle = Value
 
@@ -26,6 +26,12 @@ export interface Builder {
   initializer(name: string, tensor: Tensor): Handle
   /** Any operator; the outputs' shapes are inferred. */
   node(op: string, inputs: readonly (Handle | undefined)[], options?: NodeOptions): Handle
+  /** An operator of several outputs; `undefined` in `names` leaves one out. */
+  nodes(
+    op: string,
+    inputs: readonly (Handle | undefined)[],
+    options: ManyOptions,
+  ): readonly (Handle | undefined)[]
   value(name: string): Handle
   /** The axes a reduction works on, from its second input or its attribute. */
   axesOf(node: Node, rank: number): number[]
@@ -39,6 +45,12 @@ export interface NodeOptions {
   readonly dtype?: DType
   /** Where inference cannot know it (Expand to a run-time shape). */
   readonly shape?: readonly Extent[]
+}
+
+export interface ManyOptions {
+  readonly attributes?: Attributes
+  /** How many outputs, or the name of each: '' = left out. */
+  readonly outputs: number | readonly string[]
 }
 
 export function graphBuilder(name: string, base?: Graph): Builder {
@@ -78,14 +90,17 @@ export function graphBuilder(name: string, base?: Graph): Builder {
     const { buffer, byteOffset, byteLength } = tensor.bytes.slice()
     return Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number)
   }
-  const append = (node: Node, dtype?: DType, known?: readonly Extent[]): Handle => {
+  const append = (node: Node, { dtype, shape }: Pick<NodeOptions, 'dtype' | 'shape'> = {}) => {
     const given = node.inputs.map((input) => (input ? values.get(input) : undefined))
-    const shape = known ?? inferShape(node, given, literals)
-    const type = dtype ?? inferDType(node, given)
+    const shapes = shape ? [shape] : inferShapes(node, given, literals)
+    const dtypes = dtype ? [dtype] : inferDTypes(node, given)
     nodes.push(node)
-    const [first] = node.outputs.map((output) => define({ name: output, dtype: type, shape }))
-    assert(first !== undefined, 'a node has an output')
-    return first
+    return node.outputs.map((output, index) => {
+      if (!output) return undefined
+      const [type, extents] = [dtypes[index] ?? dtypes[0], shapes[index]]
+      assert(type !== undefined && extents !== undefined, `${node.op} has an output ${index}`)
+      return define({ name: output, dtype: type, shape: extents })
+    })
   }
   const builder: Builder = {
     input(inputName, shape, dtype = 'float32') {
@@ -112,7 +127,19 @@ export function graphBuilder(name: string, base?: Graph): Builder {
         outputs: [nodeName],
         attributes,
       }
-      return append(node, dtype, shape)
+      const [first] = append(node, { ...(dtype && { dtype }), ...(shape && { shape }) })
+      assert(first !== undefined, 'a node has an output')
+      return first
+    },
+    nodes(op, given, { attributes = {}, outputs }) {
+      const nodeName = unused(op)
+      count += 1
+      const names =
+        typeof outputs === 'number'
+          ? Array.from({ length: outputs }, (_, index) => `${nodeName}/output${index}`)
+          : outputs
+      const inputs = given.map((handle) => handle?.name ?? '')
+      return append({ op, name: nodeName, inputs, outputs: names, attributes })
     },
     value: lookUp,
     axesOf: (node, rank) => axesOf(node, rank, literals),
@@ -131,7 +158,10 @@ export function graphBuilder(name: string, base?: Graph): Builder {
     define({ name: tensorName, dtype, shape })
   }
   const known = new Map(base?.outputs.map((value) => [value.name, value]))
-  for (const node of base?.nodes ?? []) append(node, known.get(node.outputs[0] ?? '')?.dtype)
+  for (const node of base?.nodes ?? []) {
+    const dtype = node.outputs.length === 1 ? known.get(node.outputs[0] ?? '')?.dtype : undefined
+    append(node, dtype && { dtype })
+  }
   return builder
 }
 

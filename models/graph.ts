@@ -38,6 +38,8 @@ export type Attribute =
   | { readonly type: 'float'; readonly value: number }
   | { readonly type: 'text'; readonly value: string }
   | { readonly type: 'integers'; readonly value: readonly number[] }
+  | { readonly type: 'floats'; readonly value: readonly number[] }
+  | { readonly type: 'texts'; readonly value: readonly string[] }
   | { readonly type: 'tensor'; readonly value: Tensor }
 
 export class GraphError extends Error {
@@ -56,6 +58,11 @@ export function integerOf({ attributes }: Node, name: string, fallback: number):
 export function floatOf({ attributes }: Node, name: string, fallback: number): number {
   const found = attributes[name]
   return found?.type === 'float' ? found.value : fallback
+}
+
+export function textOf({ attributes }: Node, name: string, fallback: string): string {
+  const found = attributes[name]
+  return found?.type === 'text' ? found.value : fallback
 }
 
 export function integersOf({ attributes }: Node, name: string): readonly number[] | undefined {

@@ -110,6 +110,12 @@ function writeAttribute(w: BinaryWriter, name: string, attribute: Attribute): vo
     case 'tensor':
       nested(w, 5, () => writeTensor(w, attribute.value))
       return void type(4)
+    case 'floats':
+      for (const value of attribute.value) w.tag(7, WireType.Bit32).float(value)
+      return void type(6)
+    case 'texts':
+      for (const value of attribute.value) text(w, 9, value)
+      return void type(8)
     case 'integers':
       for (const value of attribute.value) w.tag(8, WireType.Varint).int64(value)
       return void type(7)
@@ -289,6 +295,8 @@ function readAttribute(r: BinaryReader): [string, Attribute] {
   let type = 0
   let [f, i, s] = [0, 0, '']
   const ints: number[] = []
+  const floats: number[] = []
+  const texts: string[] = []
   let t: Tensor | undefined
   embedded(r, {
     1: () => {
@@ -306,7 +314,9 @@ function readAttribute(r: BinaryReader): [string, Attribute] {
     5: () => {
       t = readTensor(r).tensor
     },
+    7: (wire) => repeated(r, wire, () => floats.push(r.float())),
     8: (wire) => integers64(r, wire, ints),
+    9: () => void texts.push(r.string()),
     20: () => {
       type = r.int32()
     },
@@ -316,7 +326,9 @@ function readAttribute(r: BinaryReader): [string, Attribute] {
     2: { type: 'integer', value: i },
     3: { type: 'text', value: s },
     4: t && { type: 'tensor', value: t },
+    6: { type: 'floats', value: floats },
     7: { type: 'integers', value: ints },
+    8: { type: 'texts', value: texts },
   }
   const attribute = made[type]
   if (!attribute) throw new OnnxFileError(`attribute ${name}: type ${type} is not supported`)

@@ -6,8 +6,10 @@ import { elementCount, type Tensor, tensorOf } from '../protocol/tensor.ts'
 export interface ParameterSpec {
   readonly name: string
   readonly shape: readonly number[]
-  /** Zero-mean normal with this standard deviation; 0 = zeros. */
+  /** Initial values: normal with this standard deviation ... */
   readonly deviation: number
+  /** ... around this mean. Default 0. */
+  readonly mean?: number
 }
 
 export interface ParameterSlice extends ParameterSpec {
@@ -47,9 +49,9 @@ export function shardRanges({ count }: ParameterLayout, shards: number): Range[]
 
 export function initialise({ slices, count }: ParameterLayout, random: Random): Float32Array {
   const flat = new Float32Array(count)
-  for (const { offset, length, deviation } of slices) {
-    if (deviation === 0) continue
-    for (let i = offset; i < offset + length; i++) flat[i] = deviation * random.normal()
+  for (const { offset, length, deviation, mean = 0 } of slices) {
+    if (deviation === 0) flat.fill(mean, offset, offset + length)
+    else for (let i = offset; i < offset + length; i++) flat[i] = mean + deviation * random.normal()
   }
   return flat
 }

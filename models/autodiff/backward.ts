@@ -3,7 +3,8 @@
 import { assert } from '../../protocol/assert.ts'
 import { type Builder, graphBuilder, type Handle, knownCount } from '../builder.ts'
 import { type Graph, GraphError, type Node } from '../graph.ts'
-import { type GradientRule, gradientRules } from './gradient-rules.ts'
+import { gradientRules, severalOutputs } from './gradient-rules.ts'
+import type { GradientRule } from './rule.ts'
 
 export interface BackwardOptions {
   /**
@@ -11,6 +12,8 @@ export interface BackwardOptions {
    * Absent: the loss is one number and the gradient starts from 1.
    */
   readonly seed?: string
+  /** Further values that the gradient starts from, each with the graph input that it starts with. */
+  readonly outer?: Readonly<Record<string, string>>
 }
 
 /**
@@ -21,21 +24,25 @@ export function backward(
   graph: Graph,
   loss: string,
   parameters: readonly string[],
-  { seed }: BackwardOptions = {},
+  { seed, outer = {} }: BackwardOptions = {},
 ): Graph {
   const b = graphBuilder(`${graph.name}/backward`, graph)
   const onTheWay = reachedFrom(graph, parameters)
-  if (!onTheWay.has(loss)) throw new GraphError(`${loss} does not depend on any parameter`)
-  refuseUnknown(graph, onTheWay, loss)
+  const starts = [loss, ...Object.keys(outer)]
+  for (const start of starts) {
+    if (!onTheWay.has(start)) throw new GraphError(`${start} does not depend on any parameter`)
+  }
+  refuseUnknown(graph, onTheWay, starts)
   const lossValue = b.value(loss)
   const gradients = new Map<string, Handle>([
     [loss, seed ? b.input(seed, lossValue.shape) : one(b, lossValue)],
+    ...Object.entries(outer).map(
+      ([name, input]) => [name, b.input(input, b.value(name).shape)] as const,
+    ),
   ])
   for (const node of [...graph.nodes].reverse()) {
-    const [name = ''] = node.outputs
-    const grad = gradients.get(name)
-    if (!grad || !onTheWay.has(name)) continue
-    addInputGradients({ b, node, grad, onTheWay, gradients })
+    const grads = node.outputs.map((name) => (onTheWay.has(name) ? gradients.get(name) : undefined))
+    if (grads.some((grad) => grad)) addInputGradients({ b, node, grads, onTheWay, gradients })
   }
   const outputs = parameters.map((parameter) => {
     const grad = gradients.get(parameter)
@@ -55,19 +62,31 @@ function one(b: Builder, { name, shape }: Handle): Handle {
 interface Step {
   readonly b: Builder
   readonly node: Node
-  readonly grad: Handle
+  readonly grads: readonly (Handle | undefined)[]
   readonly onTheWay: ReadonlySet<string>
   readonly gradients: Map<string, Handle>
 }
 
-function addInputGradients({ b, node, grad, onTheWay, gradients }: Step): void {
+function addInputGradients({ b, node, grads, onTheWay, gradients }: Step): void {
   const rule = ruleOf(node)
   assert(rule !== undefined, 'operators without a rule were refused')
+  const outputs = node.outputs.map((output) => (output ? b.value(output) : undefined))
+  const isSeveral = severalOutputs.has(node.op)
+  const other = grads.findIndex((grad, index) => grad && index > 0)
+  if (other > 0 && !isSeveral) {
+    const what = `output ${other} (${node.outputs[other]})`
+    throw new GraphError(`node ${node.name}: ${node.op} has no gradient for its ${what}`)
+  }
+  const [output] = outputs
+  const grad = grads.find((each) => each)
+  assert(output !== undefined && grad !== undefined, 'a node has a first output, and a gradient')
   const made = rule(b, {
     node,
     grad,
+    grads,
+    output,
+    outputs,
     inputs: node.inputs.map((input) => (input ? b.value(input) : undefined)),
-    output: b.value(node.outputs[0] ?? ''),
     isWanted: (input) => onTheWay.has(node.inputs[input] ?? ''),
   })
   node.inputs.forEach((input, index) => {
@@ -93,8 +112,12 @@ function reachedFrom(graph: Graph, parameters: readonly string[]): Set<string> {
   return reached
 }
 
-function refuseUnknown(graph: Graph, onTheWay: ReadonlySet<string>, loss: string): void {
-  const needed = new Set([loss])
+function refuseUnknown(
+  graph: Graph,
+  onTheWay: ReadonlySet<string>,
+  starts: readonly string[],
+): void {
+  const needed = new Set(starts)
   for (const node of [...graph.nodes].reverse()) {
     if (!node.outputs.some((output) => needed.has(output) && onTheWay.has(output))) continue
     for (const input of node.inputs) needed.add(input)

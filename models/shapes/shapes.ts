@@ -1,24 +1,23 @@
 // Shape inference for the operators that the gradient rules emit or differentiate: enough to know which
 // axes were broadcast. Symbolic extents (strings) stay symbolic.
-import type { DType } from '../protocol/tensor.ts'
-import { type Extent, GraphError, integerOf, integersOf, type Node, type Value } from './graph.ts'
+import type { DType } from '../../protocol/tensor.ts'
+import { GraphError, integerOf, integersOf, type Node, type Value } from '../graph.ts'
+import type { Literals, OutputsRule, Shape, ShapeRule } from './rule.ts'
+import { windowOutputsRules, windowRules } from './windows.ts'
 
-type Shape = readonly Extent[]
-type Literals = (name: string) => number[] | undefined
-type Rule = (node: Node, inputs: readonly Shape[], literals: Literals) => Shape
-
-export function inferShape(
+/** One shape per output of the node, left-out outputs included. */
+export function inferShapes(
   node: Node,
   inputs: readonly (Value | undefined)[],
   literals: Literals,
-): Shape {
+): readonly Shape[] {
+  const shapes = inputs.map((value) => value?.shape ?? [])
+  if (Object.hasOwn(outputsRules, node.op)) {
+    return outputsRules[node.op]?.(node, shapes, literals) ?? []
+  }
   const rule = Object.hasOwn(rules, node.op) ? rules[node.op] : undefined
   if (!rule) throw new GraphError(`${node.name}: no shape rule for operator ${node.op}`)
-  return rule(
-    node,
-    inputs.map((value) => value?.shape ?? []),
-    literals,
-  )
+  return [rule(node, shapes, literals)]
 }
 
 /** ONNX numbers of the dtypes that Cast goes to. */
@@ -30,7 +29,13 @@ const castTypes: Readonly<Record<number, DType>> = {
   11: 'float64',
 }
 
-export function inferDType(node: Node, inputs: readonly (Value | undefined)[]): DType {
+/** One dtype per output; where there are fewer than outputs, the first is that of the rest. */
+export function inferDTypes(node: Node, inputs: readonly (Value | undefined)[]): readonly DType[] {
+  const first = inferDType(node, inputs)
+  return node.op === 'MaxPool' ? [first, 'int64'] : [first]
+}
+
+function inferDType(node: Node, inputs: readonly (Value | undefined)[]): DType {
   const first = inputs.find((value) => value !== undefined)?.dtype ?? 'float32'
   switch (node.op) {
     case 'Equal':
@@ -57,10 +62,11 @@ export function inferDType(node: Node, inputs: readonly (Value | undefined)[]): 
   }
 }
 
-const same: Rule = (_node, [x = []]) => x
-const broadcast: Rule = (node, inputs) => inputs.reduce((a, b) => broadcastShapes(a, b, node.name))
+const same: ShapeRule = (_node, [x = []]) => x
+const broadcast: ShapeRule = (node, inputs) =>
+  inputs.reduce((a, b) => broadcastShapes(a, b, node.name))
 
-const reduce: Rule = (node, [x = []], literals) => {
+const reduce: ShapeRule = (node, [x = []], literals) => {
   const axes = axesOf(node, x.length, literals)
   const keeps = integerOf(node, 'keepdims', 1) === 1
   return keeps
@@ -68,7 +74,11 @@ const reduce: Rule = (node, [x = []], literals) => {
     : x.filter((_, axis) => !axes.includes(axis))
 }
 
-const rules: Readonly<Record<string, Rule>> = {
+/** Operators of several outputs. */
+const outputsRules: Readonly<Record<string, OutputsRule>> = { ...windowOutputsRules }
+
+const rules: Readonly<Record<string, ShapeRule>> = {
+  ...windowRules,
   Abs: same,
   Cast: same,
   Clip: same,

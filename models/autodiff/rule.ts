@@ -1,0 +1,44 @@
+// What a gradient rule is given and gives, and the small things that many rules share.
+import type { Builder, Handle } from '../builder.ts'
+import { type Extent, integer, type Node } from '../graph.ts'
+
+export interface RuleArguments {
+  readonly node: Node
+  /** undefined = an optional input left out. */
+  readonly inputs: readonly (Handle | undefined)[]
+  /** Of the first output, which most operators have alone. */
+  readonly output: Handle
+  readonly grad: Handle
+  /** undefined = an optional output left out. */
+  readonly outputs: readonly (Handle | undefined)[]
+  /** Per output; undefined = the loss does not depend on it. Rules of several outputs read these. */
+  readonly grads: readonly (Handle | undefined)[]
+  /** Whether input i leads to a wanted parameter: the others need no gradient. */
+  readonly isWanted: (input: number) => boolean
+}
+
+/** Pure: it only calls the builder. Per input its gradient; `undefined`: no gradient flows there. */
+export type GradientRule = (b: Builder, args: RuleArguments) => readonly (Handle | undefined)[]
+
+export type GradientRules = Readonly<Record<string, GradientRule>>
+
+/** Sums a gradient over the axes along which its value was broadcast. */
+export function unbroadcast(b: Builder, grad: Handle, shape: readonly Extent[]): Handle {
+  const lead = grad.shape.length - shape.length
+  const axes = grad.shape
+    .map((extent, axis) => ({ extent, axis, own: axis < lead ? 1 : shape[axis - lead] }))
+    .filter(({ extent, axis, own }) => axis < lead || (own === 1 && extent !== 1))
+    .map(({ axis }) => axis)
+  if (axes.length === 0) return grad
+  const sum = (x: Handle, over: readonly number[], keepdims: number): Handle =>
+    b.node('ReduceSum', [x, b.integers(over)], { attributes: { keepdims: integer(keepdims) } })
+  const inner = axes.filter((axis) => axis >= lead)
+  const outer = axes.filter((axis) => axis < lead)
+  const kept = inner.length > 0 ? sum(grad, inner, 1) : grad
+  return outer.length > 0 ? sum(kept, outer, 0) : kept
+}
+
+export const times = (b: Builder, x: Handle, y: Handle): Handle => b.node('Mul', [x, y])
+
+export const castTo = (b: Builder, x: Handle, dtype: 'float32' | 'int64'): Handle =>
+  b.node('Cast', [x], { attributes: { to: integer(dtype === 'float32' ? 1 : 7) }, dtype })

@@ -1,0 +1,4 @@
+// Gradients of convolutions.
+import type { GradientRules } from '../rule.ts'
+
+export const convolutionRules: GradientRules = {}

@@ -1,0 +1,4 @@
+// Gradients of pooling.
+import type { GradientRules } from '../rule.ts'
+
+export const poolingRules: GradientRules = {}
