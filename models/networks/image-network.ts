@@ -69,8 +69,8 @@ export interface ImageParameter extends ParameterSpec {
  * every parameter of the part by its name (statistics only for evaluation); while training also a
  * `dropout/NAME` mask (batch x features, 0 or 1 / kept) for each dropout.
  *
- * Outputs: `logits` (batch x classes) where `to` is the end, `activations` otherwise. While training also
- * `auxiliary/INDEX` (batch x classes) per auxiliary head of the part, and `statistics/NAME` for every
+ * Outputs: `logits` (batch x classes) where `to` is the end, otherwise `outgoing`: the next part's
+ * `activations`. While training also `auxiliary/INDEX` (batch x classes) per auxiliary head of the part, and `statistics/NAME` for every
  * statistics parameter: this minibatch's mean or unbiased variance.
  */
 export interface NetworkPart {
