@@ -1,5 +1,6 @@
 // The processes of a run: parameter shards and trainers, started, watched and replaced by the control
 // process. What they train is a plan of phases; the cluster knows nothing of speech or images.
+import { type RoleSection, sectionsWithin } from '../models/parameters.ts'
 import { assert } from '../protocol/assert.ts'
 import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
 import type { PhaseStart, ShardMessage, ShardStatus } from '../protocol/training.ts'
@@ -26,6 +27,8 @@ export interface ClusterOptions {
   /** Where the shards keep their snapshots and journals. */
   readonly folder: string
   readonly ranges: readonly { readonly offset: number; readonly length: number }[]
+  /** What the whole vector is made of; absent: weights. */
+  readonly sections?: readonly RoleSection[]
   readonly trainerKind: string
   /** What runs a trainer; undefined: what runs this process. */
   readonly trainerEngine: (index: number) => Engine | undefined
@@ -43,7 +46,7 @@ export interface ClusterOptions {
 }
 
 export interface PhasePlan {
-  readonly start: Omit<PhaseStart, 'parameters' | 'trainers'>
+  readonly start: Omit<PhaseStart, 'parameters' | 'trainers' | 'sections'>
   readonly kind: 'frames' | 'sequences'
   /** Trainers that may take part: 1 in the warm start. */
   readonly trainers: number
@@ -230,9 +233,12 @@ export function startCluster(options: ClusterOptions): Cluster {
           const part = parameters && {
             parameters: tensorOf(parameters.slice(offset, offset + length)),
           }
+          const roles = options.sections && {
+            sections: sectionsWithin(options.sections, { offset, length }),
+          }
           const message = {
             type: 'begin',
-            start: { ...start, trainers: names, ...part },
+            start: { ...start, trainers: names, ...part, ...roles },
           } as const
           return patiently(clock, CONTROL_PATIENCE, () => system.ask(shard, message, limits))
         }),

@@ -2,22 +2,27 @@
 // the same records gives the same bits (architecture, decision 7).
 import { decodeGradient } from '../models/compression.ts'
 import {
+  type Average,
   admitTrainer,
   applyGradient,
   assembleRound,
+  averageWeight,
   checkPolicy,
   follow,
+  followStatistics,
   isRoundComplete,
   judgePush,
   mayProceed,
   normOf,
   optimizerOf,
   PolicyError,
+  parseAverage,
   parseOptimizer,
   type StalenessPolicy,
   type Transform,
   type TransformState,
 } from '../models/optimizers/index.ts'
+import { type Range, rangesOfRole } from '../models/parameters.ts'
 import { assert, unreachable } from '../protocol/assert.ts'
 import { alignedFloat32 } from '../protocol/tensor.ts'
 import type { PhaseStart, Push, Pushed, UpdateCounts } from '../protocol/training.ts'
@@ -54,7 +59,10 @@ export interface ShardState {
 export interface Recipe {
   readonly start: Omit<PhaseStart, 'parameters'>
   readonly policy: StalenessPolicy
+  readonly average: Average
   readonly transform: Transform
+  readonly decayed: readonly Range[]
+  readonly statistics: readonly Range[]
   optimizerState: TransformState
 }
 
@@ -98,7 +106,18 @@ export function recipeOf(start: Recipe['start'], length: number): Recipe {
     // Their correction reads parameters of a past version, which a replayed journal no longer has.
     throw new PolicyError(`policy: a shard does not keep past versions, which ${policy.name} reads`)
   }
-  return { start, policy, transform, optimizerState: transform.init(length) }
+  const sections = start.sections ?? [{ role: 'decayed', length }]
+  const total = sections.reduce((sum, section) => sum + section.length, 0)
+  assert(total === length, `sections of ${total} parameters fill a range of ${length}`)
+  return {
+    start,
+    policy,
+    average: parseAverage(start.average),
+    transform,
+    decayed: rangesOfRole(sections, 'decayed'),
+    statistics: rangesOfRole(sections, 'statistics'),
+    optimizerState: transform.init(length),
+  }
 }
 
 export type PushOutcome =
@@ -215,12 +234,15 @@ function applyUpdate(
   }
   const update = appliedCount(shard.applied)
   const { parameters } = shard
+  const { average, decayed, statistics } = recipe
+  followStatistics(parameters, gradient, statistics)
   applyGradient(recipe.transform, recipe.optimizerState, gradient, {
     update,
     rateScale,
     parameters,
+    decayed,
   })
-  follow(shard.average, parameters, 1 - recipe.start.averageDecay)
+  follow(shard.average, parameters, averageWeight(average, update))
   for (const push of pushes) shard.applied = withApplied(shard.applied, push.sequence)
   shard.version += 1
   const { counts } = shard

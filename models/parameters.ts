@@ -47,6 +47,43 @@ export function shardRanges({ count }: ParameterLayout, shards: number): Range[]
   })
 }
 
+/** What a stretch of a range is for, in order: `Section` of the protocol. */
+export interface RoleSection {
+  readonly role: 'decayed' | 'free' | 'statistics'
+  readonly length: number
+}
+
+/** The sections of one shard's range, of those of the whole vector; neighbours of a role are one. */
+export function sectionsWithin(
+  sections: readonly RoleSection[],
+  { offset, length }: Range,
+): RoleSection[] {
+  const cut: RoleSection[] = []
+  let at = 0
+  for (const { role, length: whole } of sections) {
+    const part = Math.min(at + whole, offset + length) - Math.max(at, offset)
+    at += whole
+    if (part <= 0) continue
+    const last = cut.at(-1)
+    if (last?.role === role) cut[cut.length - 1] = { role, length: last.length + part }
+    else cut.push({ role, length: part })
+  }
+  return cut
+}
+
+/** Where a role's sections lie. */
+export function rangesOfRole(
+  sections: readonly RoleSection[],
+  wanted: RoleSection['role'],
+): Range[] {
+  let at = 0
+  return sections.flatMap(({ role, length }) => {
+    const offset = at
+    at += length
+    return role === wanted ? [{ offset, length }] : []
+  })
+}
+
 export function initialise({ slices, count }: ParameterLayout, random: Random): Float32Array {
   const flat = new Float32Array(count)
   for (const { offset, length, deviation, mean = 0 } of slices) {

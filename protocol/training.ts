@@ -48,6 +48,13 @@ export const Push = struct({
 })
 export type Push = Infer<typeof Push>
 
+/**
+ * A stretch of parameters. `decayed` weights and `free` ones (biases, gains) are trained; `statistics`
+ * (running means and variances) follow what a push brings in the place of their gradient.
+ */
+export const Section = struct({ role: literal('decayed', 'free', 'statistics'), length: u32 })
+export type Section = Infer<typeof Section>
+
 export const PhaseStart = struct({
   /** Phases count up; a shard that is already in this phase answers without beginning it again. */
   phase: u32,
@@ -57,8 +64,10 @@ export const PhaseStart = struct({
   policy: plain,
   /** Trainers that take part: a hard-sync round has one step of each, SSP waits for the slowest. */
   trainers: list(text),
-  /** Decay of the averaged copy, per update; 0 follows the live parameters. */
-  averageDecay: number,
+  /** `Average`: how the averaged copy follows; validated by the shard. */
+  average: plain,
+  /** What each stretch of the shard's range is; absent: weights, all of it. */
+  sections: optional(list(Section)),
   /** Replaces the parameters, e.g. to start the control from the cross-entropy model. */
   parameters: optional(tensor),
 })

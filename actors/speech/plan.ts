@@ -1,6 +1,7 @@
 // The plan of a speech run: its parts in order, each with what the shards, the source and the compute
 // threads need to know. A pure function of the options and the size of the corpus.
 import {
+  type Average,
   optimizerSpec,
   type Piece,
   parsePolicy,
@@ -17,7 +18,7 @@ export interface TrainingPart {
   /** What people see it as. */
   readonly shown: PhaseName
   readonly kind: 'frames' | 'sequences'
-  readonly start: Omit<PhaseStart, 'parameters' | 'trainers'>
+  readonly start: Omit<PhaseStart, 'parameters' | 'trainers' | 'sections'>
   readonly stepsPerEpoch: number
   readonly trainers: number
   /** Steps a trainer may have under way: with 2, pulls and pushes travel while it computes. */
@@ -66,7 +67,7 @@ export function planSpeech(
       steps: frameSteps,
       policy: parsePolicy('downpour'),
       optimizer: optimizer({ name: 'constant', rate: rates.crossEntropy * scaleOf(options) }),
-      averageDecay: 0,
+      average: averageOf(0),
     },
     configuration: frames(alignmentFiles.flatStart),
     realign: alignmentFiles.warmStart,
@@ -83,7 +84,7 @@ export function planSpeech(
       steps: crossEntropySteps,
       policy,
       optimizer: optimizer(halving(rates.crossEntropy * scaleOf(options), crossEntropySteps)),
-      averageDecay: AVERAGE_DECAY.frames,
+      average: averageOf(AVERAGE_DECAY.frames),
     },
     configuration: frames(alignmentFiles.warmStart),
     realign: alignmentFiles.crossEntropy,
@@ -132,7 +133,7 @@ export function planSpeech(
             epochs,
           ),
         ),
-        averageDecay: AVERAGE_DECAY.sequences,
+        average: averageOf(AVERAGE_DECAY.sequences),
       },
       configuration: {
         ...tunedPhase(options.criterion, options),
@@ -160,6 +161,8 @@ function tunedPhase(
 function withoutRealign({ realign: _realign, ...part }: TrainingPart): TrainingPart {
   return part
 }
+
+const averageOf = (decay: number): Average => ({ name: 'exponential', decay, debias: false })
 
 /** Per update: a control epoch has many more updates than a sequence epoch. */
 const AVERAGE_DECAY = { frames: 0.998, sequences: 0.98 }

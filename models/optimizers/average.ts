@@ -4,6 +4,8 @@ import { assert } from '../../protocol/assert.ts'
 export type Average =
   /** Exponential: avg = decay avg + (1 - decay) w. `debias` weighs the first updates as Adam does. */
   | { readonly name: 'exponential'; readonly decay: number; readonly debias: boolean }
+  /** Exponential with decay min(decay, (1 + t) / (10 + t)): TensorFlow's, given the number of updates. */
+  | { readonly name: 'ramped'; readonly decay: number }
   /** Plain mean of the parameters after each update from `fromUpdate` on (Polyak and Juditsky 1992). */
   | { readonly name: 'polyak'; readonly fromUpdate: number }
 
@@ -18,6 +20,8 @@ export function averageWeight(average: Average, update: number): number {
       // Sum of the weights so far, 1 - decay^t, divides out: Kingma and Ba 2015, section 3.
       return debias ? (1 - decay) / (1 - decay ** (update + 1)) : 1 - decay
     }
+    case 'ramped':
+      return 1 - Math.min(average.decay, (1 + update) / (10 + update))
     case 'polyak':
       return 1 / Math.max(1, update - average.fromUpdate + 1)
   }

@@ -1,5 +1,6 @@
 // Optimizers as data: a spec travels as JSON and is printed in reports; `optimizerOf` turns it into a
 // chain of transforms. What arrives from elsewhere is checked by `parseOptimizer`.
+import type { Average } from './average.ts'
 import type { Schedule } from './schedule.ts'
 import { chain, type Transform } from './transform.ts'
 import {
@@ -107,6 +108,30 @@ export function parseOptimizer(value: unknown): OptimizerSpec {
   return { ...fields, schedule: parseSchedule(fields.schedule) } as unknown as OptimizerSpec
 }
 
+/** Checks an average that arrived as a plain value; throws `OptimizerError` naming the field. */
+export function parseAverage(value: unknown): Average {
+  const fields = recordOf(value, 'average')
+  switch (fields.name) {
+    case 'exponential':
+      checkFields(fields, {
+        at: 'exponential',
+        ranges: { decay: belowOne },
+        others: ['name', 'debias'],
+      })
+      checkFlag(fields.debias, 'exponential.debias')
+      break
+    case 'ramped':
+      checkFields(fields, { at: 'ramped', ranges: { decay: belowOne }, others: ['name'] })
+      break
+    case 'polyak':
+      checkFields(fields, { at: 'polyak', ranges: { fromUpdate: anyUpdates }, others: ['name'] })
+      break
+    default:
+      throw new OptimizerError(`average: ${print(fields.name)}; give exponential, ramped or polyak`)
+  }
+  return fields as unknown as Average
+}
+
 /** Checks a schedule that arrived as a plain value; throws `OptimizerError` naming the field. */
 export function parseSchedule(value: unknown): Schedule {
   const fields = recordOf(value, 'schedule')
@@ -146,16 +171,19 @@ const ranges: { readonly [field: string]: Range; clipNorm: Range; weightDecay: R
   weightDecay: fraction,
 }
 
+const falling = {
+  rate: anyRate,
+  finalRate: anyRate,
+  warmupUpdates: anyUpdates,
+  totalUpdates: anyUpdates,
+}
+
 const scheduleFields: Readonly<Record<Schedule['name'], Readonly<Record<string, Range>>>> = {
   constant: { rate: anyRate },
   piecewise: {},
   exponential: { rate: anyRate, decay: fraction, everyUpdates: [1, Number.MAX_SAFE_INTEGER] },
-  cosine: {
-    rate: anyRate,
-    finalRate: anyRate,
-    warmupUpdates: anyUpdates,
-    totalUpdates: anyUpdates,
-  },
+  cosine: falling,
+  linear: falling,
 }
 
 const scheduleOthers: Partial<Record<Schedule['name'], readonly string[]>> = {

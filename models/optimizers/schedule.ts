@@ -21,6 +21,14 @@ export type Schedule =
       readonly totalUpdates: number
       readonly finalRate: number
     }
+  | {
+      readonly name: 'linear'
+      readonly rate: number
+      /** Rises linearly over these updates, then falls linearly to `finalRate`. */
+      readonly warmupUpdates: number
+      readonly totalUpdates: number
+      readonly finalRate: number
+    }
 
 /** `rate` holds below `untilUpdate`; the last piece holds for ever. */
 export interface Piece {
@@ -41,7 +49,9 @@ export function rateAt(schedule: Schedule, update: number): number {
       return schedule.rate * schedule.decay ** (schedule.staircase ? Math.floor(periods) : periods)
     }
     case 'cosine':
-      return cosineRate(schedule, update)
+      return fallingRate(schedule, update, halfCosine)
+    case 'linear':
+      return fallingRate(schedule, update, (progress) => 1 - progress)
     default:
       return unreachable(schedule)
   }
@@ -58,20 +68,28 @@ export function printSchedule(schedule: Schedule): string {
       const { rate, decay, everyUpdates, staircase } = schedule
       return `exponential ${rate} x ${decay} every ${everyUpdates}${staircase ? ', in steps' : ''}`
     }
+    case 'linear':
     case 'cosine': {
-      const { rate, finalRate, totalUpdates, warmupUpdates } = schedule
-      return `cosine ${rate} to ${finalRate} over ${totalUpdates} updates, warm-up ${warmupUpdates}`
+      const { name, rate, finalRate, totalUpdates, warmupUpdates } = schedule
+      return `${name} ${rate} to ${finalRate} over ${totalUpdates} updates, warm-up ${warmupUpdates}`
     }
     default:
       return unreachable(schedule)
   }
 }
 
-/** Loshchilov and Hutter 2017, equation 5, one period. The first update already has a rate above 0. */
-function cosineRate(schedule: Extract<Schedule, { name: 'cosine' }>, update: number): number {
+/** Loshchilov and Hutter 2017, equation 5, one period. */
+const halfCosine = (progress: number): number => (1 + Math.cos(Math.PI * progress)) / 2
+
+/** The first update already has a rate above 0. */
+function fallingRate(
+  schedule: Extract<Schedule, { name: 'cosine' | 'linear' }>,
+  update: number,
+  left: (progress: number) => number,
+): number {
   const { rate, finalRate, warmupUpdates, totalUpdates } = schedule
   if (update < warmupUpdates) return (rate * (update + 1)) / warmupUpdates
   const fallUpdates = Math.max(1, totalUpdates - warmupUpdates)
   const progress = Math.min(1, (update - warmupUpdates) / fallUpdates)
-  return finalRate + ((rate - finalRate) * (1 + Math.cos(Math.PI * progress))) / 2
+  return finalRate + (rate - finalRate) * left(progress)
 }

@@ -1,6 +1,7 @@
 // Gradient transformations that chain, as in Optax: each one turns a gradient, in place, into a better
 // step. Their state belongs to whoever owns the range of parameters, and is plain: typed arrays and numbers.
 import { assert } from '../../protocol/assert.ts'
+import type { Range } from '../parameters.ts'
 
 export interface Transform {
   readonly name: string
@@ -26,6 +27,8 @@ export interface UpdateContext {
   readonly rateScale: number
   /** The live parameters, which weight decay reads. */
   readonly parameters: Float32Array
+  /** Where weights decay; absent: everywhere. */
+  readonly decayed?: readonly Range[]
 }
 
 export class StateError extends Error {

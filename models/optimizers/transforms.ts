@@ -1,7 +1,13 @@
 // The transforms themselves. Hot loops hold no branches. Those with roots and quotients round every
 // operation to float32: Bun then compiles float32 instructions, and all engines agree on the bits.
 import { rateAt, type Schedule } from './schedule.ts'
-import { normOf, scale, type Transform, type TransformState } from './transform.ts'
+import {
+  normOf,
+  scale,
+  type Transform,
+  type TransformState,
+  type UpdateContext,
+} from './transform.ts'
 
 const { fround, sqrt } = Math
 
@@ -88,8 +94,12 @@ export function clipByNorm(normMax: number): Transform {
 
 /** g + decay w. Before the other transforms it is L2 regularisation; after Adam it is AdamW's. */
 export function decayWeights(decay: number): Transform {
-  return stateless('decay-weights', (gradient, parameters) => {
-    for (let i = 0; i < gradient.length; i++) gradient[i]! += decay * parameters[i]!
+  return stateless('decay-weights', (gradient, { parameters, decayed }) => {
+    const everywhere = [{ offset: 0, length: gradient.length }]
+    for (const { offset, length } of decayed ?? everywhere) {
+      const end = offset + length
+      for (let i = offset; i < end; i++) gradient[i]! += decay * parameters[i]!
+    }
   })
 }
 
@@ -176,14 +186,14 @@ function adamStep(
 
 function stateless(
   name: string,
-  change: (gradient: Float32Array, parameters: Float32Array) => void,
+  change: (gradient: Float32Array, context: UpdateContext) => void,
 ): Transform {
   return {
     name,
     slots: [],
     scalars: [],
     init: emptyState,
-    update: (gradient, _state, { parameters }) => change(gradient, parameters),
+    update: (gradient, _state, context) => change(gradient, context),
   }
 }
 

@@ -22,7 +22,7 @@ function startShard(policy: string, trainers: readonly string[], disk = simulate
     optimizer: optimizerSpec('sgd', {}),
     policy: parsePolicy(policy),
     trainers: [...trainers],
-    averageDecay: 0,
+    average: { name: 'exponential', decay: 0, debias: false },
     parameters: tensorOf(new Float32Array(LENGTH)),
   }
   const nobody = { tell: () => 'accepted' } as never
@@ -87,7 +87,7 @@ test('a phase that cannot begin is refused before it is journalled: the next lif
     optimizer: { name: 'no such optimizer' },
     policy: parsePolicy('downpour'),
     trainers: ['a'],
-    averageDecay: 0,
+    average: { name: 'exponential', decay: 0, debias: false },
   }
   expect(() => tell({ type: 'begin', start, replyTo: nobody })).toThrow('no such optimizer')
   expect(startShard('downpour', ['a'], disk).push('a', 0)).toMatchObject([{ verdict: 'applied' }])

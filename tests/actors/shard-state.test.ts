@@ -28,7 +28,7 @@ function shardWith(
     optimizer: optimizerSpec('sgd', { rate: 0.5 }),
     policy: parsePolicy(policy),
     trainers: options.trainers ?? [],
-    averageDecay: 0.5,
+    average: { name: 'exponential', decay: 0.5, debias: false },
     parameters: tensorOf(new Float32Array(LENGTH).fill(1)),
   })
   return shard
@@ -134,6 +134,31 @@ test('a hard-sync round takes the step of a dead trainer from its successor, and
   expect(send(shard, pushOf(shard, { sequence: 0, incarnation: 2 }))).toBe('held')
   expect(send(shard, pushOf(shard, { sequence: 1, trainer: 'trainer-1' }))).toBe('applied')
   expect(send(shard, pushOf(shard, { sequence: 2, trainer: 'trainer-1' }))).toBe('applied')
+})
+
+test('statistics follow what a push brings, and neither optimizer nor decay touches them', () => {
+  const shard = emptyShard(LENGTH)
+  const { recipe } = shardWith('downpour')
+  beginPhase(shard, {
+    ...recipe!.start,
+    optimizer: optimizerSpec('momentum', { rate: 0.5, weightDecay: 0.1, clipNorm: 1e9 }),
+    sections: [
+      { role: 'decayed', length: 2 },
+      { role: 'statistics', length: 2 },
+      { role: 'free', length: 2 },
+    ],
+    parameters: tensorOf(new Float32Array(LENGTH).fill(1)),
+  })
+  for (const sequence of [0, 1]) {
+    expect(send(shard, pushOf(shard, { sequence, values: [0, 0, 3, 5, 0, 0] }))).toBe('applied')
+  }
+  const [w0, , mean, variance, ...free] = shard.parameters
+  // 1, 1 + 0.1 (3 - 1), ... : PyTorch's running statistics.
+  expect(mean).toBeCloseTo(1 + 0.2 + 0.1 * (3 - 1.2), 6)
+  expect(variance).toBeCloseTo(1 + 0.4 + 0.1 * (5 - 1.4), 6)
+  expect(free).toEqual([1, 1])
+  // v = 0.05, then 0.9 v + 0.5 x 0.1 x 0.95
+  expect(w0).toBeCloseTo(0.95 - (0.045 + 0.0475), 6)
 })
 
 test('SSP lets nobody run more than its bound ahead, and waits for no dead trainer', () => {

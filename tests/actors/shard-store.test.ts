@@ -22,7 +22,7 @@ const start = (policy: string): PhaseStart => ({
   optimizer: optimizerSpec('adam', { rate: 0.01 }),
   policy: parsePolicy(policy),
   trainers: ['trainer-0', 'trainer-1'],
-  averageDecay: 0.9,
+  average: { name: 'exponential', decay: 0.9, debias: false },
   parameters: tensorOf(Float32Array.from({ length: LENGTH }, (_, i) => Math.sin(i))),
 })
 

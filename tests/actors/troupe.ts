@@ -142,7 +142,7 @@ export async function startTroupe(options: TroupeOptions): Promise<Troupe> {
     optimizer: options.optimizer,
     policy: parsePolicy(options.policy),
     trainers: names,
-    averageDecay: 0.9,
+    average: { name: 'exponential', decay: 0.9, debias: false },
   }
   const limits = { timeoutMs: 5_000 }
   for (const [index, shard] of shards.entries()) {

@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { initialise, layoutOf, shardRanges, viewsOf } from '../../models/parameters.ts'
+import {
+  initialise,
+  layoutOf,
+  type RoleSection,
+  rangesOfRole,
+  sectionsWithin,
+  shardRanges,
+  viewsOf,
+} from '../../models/parameters.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { float32View } from '../../protocol/tensor.ts'
 
@@ -103,5 +111,54 @@ describe('initial values', () => {
     expect(Math.abs(mean)).toBeLessThan(0.02)
     expect(Math.sqrt(variance)).toBeCloseTo(0.5, 1)
     expect(values.subarray(10_000).every((value) => value === 0)).toBe(true)
+  })
+})
+
+describe('sections', () => {
+  const roles = ['decayed', 'free', 'statistics'] as const
+  const spread = (sections: readonly RoleSection[]) =>
+    sections.flatMap(({ role, length }) => new Array<string>(length).fill(role))
+
+  test('of the shards are those of the whole vector, cut where the shards are', () => {
+    const section = fc.record({
+      role: fc.constantFrom(...roles),
+      length: fc.integer({ min: 0, max: 9 }),
+    })
+    fc.assert(
+      fc.property(
+        fc.array(section, { maxLength: 12 }),
+        fc.integer({ min: 1, max: 5 }),
+        (all, n) => {
+          const whole = spread(all)
+          fc.pre(whole.length >= n)
+          const ranges = shardRanges({ slices: [], count: whole.length }, n)
+          const cut = ranges.map((range) => sectionsWithin(all, range))
+          expect(cut.flatMap(spread)).toEqual(whole)
+          for (const sections of cut) {
+            for (const [index, { role, length }] of sections.entries()) {
+              expect(length).toBeGreaterThan(0)
+              expect(role).not.toBe(sections[index + 1]?.role ?? '')
+            }
+          }
+        },
+      ),
+      { seed: SEED },
+    )
+  })
+
+  test('of a role are found where they lie', () => {
+    const sections = sectionsWithin(
+      [
+        { role: 'decayed', length: 3 },
+        { role: 'free', length: 2 },
+        { role: 'decayed', length: 4 },
+      ],
+      { offset: 1, length: 6 },
+    )
+    expect(rangesOfRole(sections, 'decayed')).toEqual([
+      { offset: 0, length: 2 },
+      { offset: 4, length: 2 },
+    ])
+    expect(rangesOfRole(sections, 'statistics')).toEqual([])
   })
 })

@@ -4,6 +4,7 @@ import {
   averageWeight,
   follow,
   OptimizerError,
+  parseAverage,
   parseSchedule,
   printSchedule,
   rateAt,
@@ -78,6 +79,19 @@ const table: readonly { schedule: Schedule; print: string; rates: readonly [numb
         [99, 0.1],
       ],
     },
+    {
+      schedule: { ...cosine, name: 'linear' },
+      print: 'linear 0.2 to 0.1 over 14 updates, warm-up 4',
+      rates: [
+        [0, 0.05],
+        [3, 0.2],
+        [4, 0.2],
+        [9, 0.15],
+        [12, 0.12],
+        [14, 0.1],
+        [99, 0.1],
+      ],
+    },
   ]
 
 for (const { schedule, print, rates } of table) {
@@ -112,6 +126,27 @@ test('an exponential average without debias forgets its start by its decay', () 
     follow(average, Float32Array.of(0), averageWeight(rule, update))
   }
   expect(average[0]).toBe(1)
+})
+
+test('a ramped average follows closely at first, and by its decay in the end', () => {
+  const rule = { name: 'ramped', decay: 0.99 } as const
+  const weights = [0, 1, 90, 890, 10_000].map((update) => averageWeight(rule, update))
+  const expected = [9 / 10, 9 / 11, 9 / 100, 1 / 100, 1 / 100]
+  weights.forEach((weight, index) => {
+    expect(weight).toBeCloseTo(expected[index]!, 12)
+  })
+})
+
+test('averages cross the wire, and a wrong one is refused by name', () => {
+  for (const average of [
+    { name: 'ramped', decay: 0.99 },
+    { name: 'exponential', decay: 0.9, debias: true },
+    { name: 'polyak', fromUpdate: 3 },
+  ]) {
+    expect(parseAverage(JSON.parse(JSON.stringify(average)))).toEqual(average as never)
+  }
+  expect(() => parseAverage({ name: 'ramped', decay: 1 })).toThrow('ramped.decay: 1; give 0 to')
+  expect(() => parseAverage({ name: 'ema' })).toThrow('average: "ema"; give exponential')
 })
 
 test('decay 0 copies the live parameters to the bit', () => {
