@@ -3,7 +3,7 @@
 import { type RoleSection, sectionsWithin } from '../models/parameters.ts'
 import { assert } from '../protocol/assert.ts'
 import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
-import type { PhaseStart, ShardMessage, ShardStatus } from '../protocol/training.ts'
+import type { PhaseStart, ShardMessage, ShardStatus, StepKind } from '../protocol/training.ts'
 import type { Ref } from '../runtime/actor.ts'
 import type { Engine } from '../runtime/engine.ts'
 import { type Clock, DiskFullError } from '../runtime/environment.ts'
@@ -17,7 +17,7 @@ import { exampleSource, type FinishedStep } from './example-source.ts'
 import { patience, patiently } from './parameter-client.ts'
 import { parameterShard } from './parameter-shard.ts'
 import type { Restart } from './report.ts'
-import type { TrainerConfig, TrainerMessage } from './sequence-trainer.ts'
+import type { TrainerConfig, TrainerMessage } from './trainer.ts'
 import { FormerOwnerError } from './shard-store.ts'
 
 export interface ClusterOptions {
@@ -47,7 +47,7 @@ export interface ClusterOptions {
 
 export interface PhasePlan {
   readonly start: Omit<PhaseStart, 'parameters' | 'trainers' | 'sections'>
-  readonly kind: 'frames' | 'sequences'
+  readonly kind: StepKind
   /** Trainers that may take part: 1 in the warm start. */
   readonly trainers: number
   /** Steps that one trainer may have under way. */

@@ -1,7 +1,7 @@
 // What a run tells the outside: progress, deaths, recoveries, results. The command line, the HTTP
 // control plane and scripts read this one stream.
 import type { DeviceReason } from '../runtime/index.ts'
-import type { Report, ReportedErrorRate } from './report.ts'
+import type { Accuracy, Report, ReportedErrorRate } from './report.ts'
 
 export type PhaseName =
   | 'synthesise'
@@ -10,6 +10,7 @@ export type PhaseName =
   | 'cross-entropy'
   | 'control'
   | 'sequence'
+  | 'images'
   | 'evaluate'
 
 export type RunEvent =
@@ -17,14 +18,15 @@ export type RunEvent =
       readonly type: 'phase'
       readonly phase: PhaseName
       readonly total: number
-      readonly unit: 'utterances' | 'updates' | 'voices'
+      readonly unit: 'utterances' | 'updates' | 'voices' | 'images'
     }
   | {
       readonly type: 'progress'
       readonly phase: PhaseName
       readonly done: number
       readonly total: number
-      readonly framesPerSecond?: number
+      readonly examples?: 'frames' | 'images'
+      readonly examplesPerSecond?: number
       readonly loss?: number
       readonly remainingSeconds?: number
     }
@@ -50,6 +52,13 @@ export type RunEvent =
       readonly model: string
       readonly set: 'development' | 'test'
       readonly errorRate: ReportedErrorRate
+    }
+  /** Of the averaged weights, while training and at its end. */
+  | {
+      readonly type: 'accuracy'
+      readonly model: string
+      readonly set: 'test'
+      readonly accuracy: Accuracy
     }
   | { readonly type: 'skipped'; readonly name: string; readonly reason: string }
   | { readonly type: 'note'; readonly message: string }

@@ -9,9 +9,19 @@ export {
 export type { PhaseName, RunEvent } from './events.ts'
 export { type LaunchOptions, launch, type Run, speech } from './launch.ts'
 export { parameterShard } from './parameter-shard.ts'
-export type { Comparison, Criterion, Report, ReportedErrorRate, Restart } from './report.ts'
+export type {
+  Accuracy,
+  Comparison,
+  Criterion,
+  ImageReport,
+  Report,
+  ReportedErrorRate,
+  Restart,
+  SpeechReport,
+} from './report.ts'
 export { RunInUseError } from './run-lock.ts'
-export { sequenceTrainer } from './sequence-trainer.ts'
+export { imageTrainer, sequenceTrainer } from './trainer.ts'
 export { decodeFolder } from './speech/decode.ts'
-export { OptionError, type SpeechOptions } from './speech/options.ts'
-export { RunFailedError, RunStoppedError } from './speech/world.ts'
+export { OptionError } from './run/options.ts'
+export type { SpeechOptions } from './speech/options.ts'
+export { RunFailedError, RunStoppedError } from './run/world.ts'

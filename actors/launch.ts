@@ -3,23 +3,47 @@
 import { type Environment, realEnvironment } from '../runtime/index.ts'
 import { checkDevices } from './devices.ts'
 import type { RunEvent } from './events.ts'
-import type { Report } from './report.ts'
+import type { Report, SpeechReport } from './report.ts'
+import type { RunHandle } from './run/life.ts'
+import type { RunOptions } from './run/options.ts'
+import { resumedOptions } from './run/record.ts'
+import type { RunWorld } from './run/world.ts'
 import { completeOptions, type SpeechOptions } from './speech/options.ts'
 import { startSpeechRun } from './speech/run.ts'
-import { resumedOptions } from './speech/run-record.ts'
 
-export interface SpeechTaskOptions {
-  readonly name: 'speech'
-  readonly options: SpeechOptions
+/** What a run trains, with the options it was given. */
+export interface Task<R extends Report = Report> {
+  readonly name: R['task']
+  readonly options: GivenOptions
+  /** Completes the options; throws `OptionError`. */
+  open(given: GivenOptions): OpenedTask<R>
+}
+
+export type GivenOptions = Partial<Omit<RunOptions, 'chaos'>> & { readonly chaos?: string }
+
+export interface OpenedTask<R extends Report> {
+  readonly options: RunOptions
+  start(world: Omit<RunWorld, 'options' | 'computeModule'>): RunHandle<R>
 }
 
 /** A speech recogniser for the digits: cross-entropy, then the sequence criterion. */
-export function speech(options: SpeechOptions): SpeechTaskOptions {
-  return { name: 'speech', options }
+export function speech(speechOptions: SpeechOptions): Task<SpeechReport> {
+  return {
+    name: 'speech',
+    options: speechOptions,
+    open(given) {
+      const options = completeOptions(given as SpeechOptions)
+      const computeModule = new URL('./speech/compute-thread.ts', import.meta.url).href
+      return {
+        options,
+        start: (world) => startSpeechRun({ ...world, options, computeModule }),
+      }
+    },
+  }
 }
 
-export interface LaunchOptions {
-  readonly task: SpeechTaskOptions
+export interface LaunchOptions<R extends Report = Report> {
+  readonly task: Task<R>
   readonly workers?: number
   readonly shards?: number
   readonly control?: { readonly port?: number }
@@ -31,34 +55,33 @@ export interface LaunchOptions {
   readonly environment?: Environment
 }
 
-export interface Run {
+export interface Run<R extends Report = Report> {
   /** Everything that happens from now on; ends with the run. Bounded: a slow reader misses progress. */
   events(): AsyncIterable<RunEvent>
-  readonly done: Promise<Report>
+  readonly done: Promise<R>
   /** Checkpoints and stops every process; `done` rejects with `RunStoppedError`. */
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export async function launch(launchOptions: LaunchOptions): Promise<Run> {
+export async function launch<R extends Report>(launchOptions: LaunchOptions<R>): Promise<Run<R>> {
   const { task, control, environment: given, ...rest } = launchOptions
   const port = control?.port === undefined ? {} : { port: control.port }
   const { disk } = given ?? realEnvironment({ seed: 0 })
-  const said = { ...task.options, ...rest, ...port }
+  const said: GivenOptions = { ...task.options, ...rest, ...port }
   // A resumed run has the options it had.
   const had = said.resume === true && said.out !== undefined ? resumedOptions(disk, said.out) : {}
-  const options = completeOptions({ ...had, ...said })
+  const opened = task.open({ ...had, ...said })
+  const { options } = opened
   const environment = given ?? realEnvironment({ seed: options.seed })
   await checkDevices(options.device, { environment })
   const readers = new Set<EventQueue>()
-  const run = startSpeechRun({
+  const run = opened.start({
     environment,
-    options,
     emit: (event) => {
       for (const reader of readers) reader.put(event)
     },
     workerModule: new URL('./worker.ts', import.meta.url).href,
-    computeModule: new URL('./speech/compute-thread.ts', import.meta.url).href,
     threads: 2,
   })
   const done = run.done.then((report) => {

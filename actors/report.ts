@@ -1,32 +1,15 @@
 // The report of a run: what `--report FILE` holds and the table at the end shows.
 
-export interface Report {
-  readonly task: 'speech'
-  readonly criterion: Criterion
+export type Report = SpeechReport | ImageReport
+
+/** What every run reports, whatever it trains. */
+export interface RunReport {
   readonly policy: string
   readonly seed: number
   readonly workers: number
   readonly shards: number
   readonly parameters: number
-  /** Utterances of each set, without those left out. */
-  readonly utterances: {
-    readonly train: number
-    readonly development: number
-    readonly test: number
-  }
   readonly seconds: number
-  readonly errorRate: {
-    readonly crossEntropy: ReportedErrorRate
-    readonly control?: ReportedErrorRate
-    readonly final: ReportedErrorRate
-  }
-  /** Paired bootstrap of final against cross-entropy (and control): relative change in percent. */
-  readonly comparison: {
-    readonly crossEntropy: Comparison
-    readonly control?: Comparison
-  }
-  /** Which model development strings chose: `final` and `model` are of this one. */
-  readonly kept: 'crossEntropy' | 'sequence'
   /** Counted once for every shard. */
   readonly updates: {
     readonly acknowledged: number
@@ -42,14 +25,60 @@ export interface Report {
     readonly histogram: readonly number[]
   }
   readonly restarts: readonly Restart[]
-  readonly throughput: { readonly framesPerSecond: number }
   /** Part of the trainers' wall time spent inside ONNX Runtime, 0 to 1. */
   readonly computeShare: number
   readonly skipped: readonly { readonly name: string; readonly reason: string }[]
-  readonly rejectedFrames: number
   readonly nonFinite: number
   /** Path of `model.onnx`; `model.safetensors` lies beside it. */
   readonly model: string
+}
+
+export interface SpeechReport extends RunReport {
+  readonly task: 'speech'
+  readonly criterion: Criterion
+  /** Utterances of each set, without those left out. */
+  readonly utterances: {
+    readonly train: number
+    readonly development: number
+    readonly test: number
+  }
+  readonly errorRate: {
+    readonly crossEntropy: ReportedErrorRate
+    readonly control?: ReportedErrorRate
+    readonly final: ReportedErrorRate
+  }
+  /** Paired bootstrap of final against cross-entropy (and control): relative change in percent. */
+  readonly comparison: {
+    readonly crossEntropy: Comparison
+    readonly control?: Comparison
+  }
+  /** Which model development strings chose: `final` and `model` are of this one. */
+  readonly kept: 'crossEntropy' | 'sequence'
+  readonly throughput: { readonly framesPerSecond: number }
+  readonly rejectedFrames: number
+}
+
+export interface ImageReport extends RunReport {
+  readonly task: 'image'
+  readonly network: string
+  readonly size: number
+  readonly classes: readonly string[]
+  /** Images of each set, without those left out. */
+  readonly images: { readonly train: number; readonly test: number }
+  /** Parts that each replica of the network is cut into; 1: not cut. */
+  readonly subnetworks: number
+  /** Of the averaged weights, on the test set. */
+  readonly accuracy: Accuracy
+  readonly throughput: { readonly imagesPerSecond: number }
+}
+
+export interface Accuracy {
+  /** In percent. */
+  readonly top1: number
+  readonly top5: number
+  /** 95 % interval of `top1` (Wilson 1927), in percent. */
+  readonly low: number
+  readonly high: number
 }
 
 export type Criterion = 'ce' | 'mmi' | 'bmmi' | 'mpfe' | 'mwe' | 'smbr'

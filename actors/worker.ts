@@ -3,7 +3,7 @@ import { runWorker } from '../runtime/index.ts'
 import { isDeviceFault } from './devices.ts'
 import { latticeWorker } from './lattice-worker.ts'
 import { parameterShard } from './parameter-shard.ts'
-import { sequenceTrainer } from './sequence-trainer.ts'
+import { sequenceTrainer } from './trainer.ts'
 
 const computeModule = new URL('./speech/compute-thread.ts', import.meta.url).href
 

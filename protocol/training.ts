@@ -120,6 +120,10 @@ export interface UpdateCounts {
   readonly refused: number
 }
 
+/** What a step is made of: frames of anywhere, whole utterances, images. */
+export const StepKind = literal('frames', 'sequences', 'images')
+export type StepKind = Infer<typeof StepKind>
+
 export const SourceMessage = union({
   /** Reports a finished step, where there is one, and asks for another. */
   next: {
@@ -131,7 +135,7 @@ export const SourceMessage = union({
       struct({
         phase: u32,
         sequence: u32,
-        frames: number,
+        examples: number,
         loss: number,
         computeMs: number,
         wallMs: number,
@@ -145,7 +149,7 @@ export const SourceMessage = union({
   release: { trainer: text },
   begin: {
     phase: u32,
-    kind: literal('frames', 'sequences'),
+    kind: StepKind,
     steps: u32,
     /** Steps that one trainer may have under way. */
     lanes: u32,
@@ -163,7 +167,7 @@ export type Work =
   | {
       readonly type: 'step'
       readonly phase: number
-      readonly kind: 'frames' | 'sequences'
+      readonly kind: StepKind
       readonly sequence: number
       readonly configuration: unknown
     }

@@ -2,8 +2,8 @@
 
 import { PolicyError } from '../../models/optimizers/index.ts'
 import { ChaosPlanError } from '../chaos-plan.ts'
-import { OptionError } from '../speech/options.ts'
-import { RunStoppedError } from '../speech/world.ts'
+import { OptionError } from '../run/options.ts'
+import { RunStoppedError } from '../run/world.ts'
 import { UsageError } from './options.ts'
 
 export interface Failure {

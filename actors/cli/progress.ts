@@ -18,12 +18,13 @@ export interface Rendered {
 
 const titles: { readonly [P in PhaseName]: string } = {
   synthesise: 'Speaking digits',
-  prepare: 'Features, flat start',
+  prepare: 'Preparation',
   align: 'Realignment',
   'cross-entropy': 'Cross-entropy',
   control: 'Control',
   sequence: 'Sequence training',
-  evaluate: 'Decoding test set',
+  images: 'Training',
+  evaluate: 'Evaluation',
 }
 
 const RED = 31
@@ -65,6 +66,11 @@ export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
         lines: [`  ${event.model}: ${percent.toFixed(2)} % word errors on ${event.set} strings`],
       }
     }
+    case 'accuracy': {
+      const { top1, top5 } = event.accuracy
+      const percents = `${top1.toFixed(1)} % top-1, ${top5.toFixed(1)} % top-5`
+      return { lines: [`  ${event.model}: ${percents} on ${event.set} images`] }
+    }
     case 'skipped':
       return { lines: [paint(DIM, `skipped ${event.name}: ${event.reason}`)] }
     case 'note':
@@ -91,9 +97,9 @@ function whyOf({ device, reason }: Extract<RunEvent, { type: 'device' }>): strin
 
 type Progress = Extract<RunEvent, { type: 'progress' }>
 
-function detailsOf({ framesPerSecond, loss, remainingSeconds }: Progress): string {
+function detailsOf({ examples, examplesPerSecond, loss, remainingSeconds }: Progress): string {
   return [
-    framesPerSecond === undefined ? '' : `${inThousands(framesPerSecond)} frames/s`,
+    examplesPerSecond === undefined ? '' : `${inThousands(examplesPerSecond)} ${examples}/s`,
     loss === undefined ? '' : `loss ${loss.toFixed(3)}`,
     remainingSeconds === undefined ? '' : `${inMinutes(remainingSeconds)} left`,
   ]

@@ -1,27 +1,15 @@
 // The table at the end of a run: at most 80 columns, plain text.
-import type { Comparison, Report, ReportedErrorRate } from '../report.ts'
+import type { Comparison, ImageReport, Report, ReportedErrorRate, SpeechReport } from '../report.ts'
 import { wrap } from './lines.ts'
 
 export function reportTable(report: Report): string {
-  const { errorRate, updates, staleness, throughput } = report
-  const rates: [string, ReportedErrorRate | undefined][] = [
-    ['cross-entropy', errorRate.crossEntropy],
-    ['control: more cross-entropy', errorRate.control],
-    [
-      `sequence training (${report.criterion})`,
-      report.kept === 'sequence' ? errorRate.final : undefined,
-    ],
-  ]
+  const { updates, staleness } = report
   const counts =
     `${updates.acknowledged} acknowledged, ${updates.applied} applied, ` +
     `${updates.duplicates} duplicates, ${updates.refused} refused`
   const lines = [
     '',
-    'Word errors on the test set     percent   95 % interval    ins    del    sub',
-    ...rates.flatMap(([name, rate]) => (rate ? [rateLine(name, rate)] : [])),
-    `                                of ${errorRate.final.words} words`,
-    '',
-    ...wrap(verdict(report), COLUMNS),
+    ...(report.task === 'speech' ? speechLines(report) : imageLines(report)),
     '',
     ...row('updates', [counts, `(each step counts once on each of ${report.shards} shards)`]),
     ...row('staleness', [
@@ -30,7 +18,7 @@ export function reportTable(report: Report): string {
     ]),
     ...row('restarts', restartLines(report)),
     ...row('throughput', [
-      `${Math.round(throughput.framesPerSecond)} frames/s, ` +
+      `${throughputOf(report)}, ` +
         `${Math.round(100 * report.computeShare)} % of trainer time in ONNX Runtime`,
     ]),
     ...row('left out', leftOut(report)),
@@ -39,6 +27,41 @@ export function reportTable(report: Report): string {
     '',
   ]
   return lines.join('\n')
+}
+
+function speechLines(report: SpeechReport): string[] {
+  const { errorRate } = report
+  const rates: [string, ReportedErrorRate | undefined][] = [
+    ['cross-entropy', errorRate.crossEntropy],
+    ['control: more cross-entropy', errorRate.control],
+    [
+      `sequence training (${report.criterion})`,
+      report.kept === 'sequence' ? errorRate.final : undefined,
+    ],
+  ]
+  return [
+    'Word errors on the test set     percent   95 % interval    ins    del    sub',
+    ...rates.flatMap(([name, rate]) => (rate ? [rateLine(name, rate)] : [])),
+    `                                of ${errorRate.final.words} words`,
+    '',
+    ...wrap(verdict(report), COLUMNS),
+  ]
+}
+
+function imageLines({ network, size, classes, images, accuracy }: ImageReport): string[] {
+  const interval = `${accuracy.low.toFixed(1)} - ${accuracy.high.toFixed(1)}`
+  const name = `${network}, ${size} x ${size}, ${classes.length} classes`
+  return [
+    'Accuracy on the test set            top-1 %   95 % interval   top-5 %',
+    `  ${name.padEnd(33)} ${accuracy.top1.toFixed(1).padStart(7)}   ${interval.padStart(13)} ${accuracy.top5.toFixed(1).padStart(9)}`,
+    `                                    of ${images.test} images; trained on ${images.train}`,
+  ]
+}
+
+function throughputOf(report: Report): string {
+  return report.task === 'speech'
+    ? `${Math.round(report.throughput.framesPerSecond)} frames/s`
+    : `${Math.round(report.throughput.imagesPerSecond)} images/s`
 }
 
 const COLUMNS = 80
@@ -52,7 +75,7 @@ function row(name: string, texts: readonly string[]): string[] {
 }
 
 /** One plain sentence: whether sequence training won, and over what. */
-export function verdict({ criterion, comparison, errorRate, kept }: Report): string {
+export function verdict({ criterion, comparison, errorRate, kept }: SpeechReport): string {
   if (criterion === 'ce') return 'Cross-entropy only: no sequence training was asked for.'
   if (kept === 'crossEntropy') {
     return 'Sequence training did not help on development strings: the cross-entropy model is kept.'
@@ -116,10 +139,16 @@ function restartLines({ restarts }: Report): string[] {
   )
 }
 
-function leftOut({ skipped, rejectedFrames, nonFinite }: Report): string[] {
+function leftOut(report: Report): string[] {
+  const { skipped, nonFinite } = report
+  const rejectedFrames = report.task === 'speech' ? report.rejectedFrames : 0
+  const [things, losses] =
+    report.task === 'speech'
+      ? ['utterances or files', 'utterances with a criterion']
+      : ['images', 'minibatches with a loss']
   return [
-    skipped.length > 0 ? `${skipped.length} utterances or files` : '',
+    skipped.length > 0 ? `${skipped.length} ${things}` : '',
     rejectedFrames > 0 ? `${rejectedFrames} frames without their reference in the lattice` : '',
-    nonFinite > 0 ? `${nonFinite} utterances with a criterion that was not finite` : '',
+    nonFinite > 0 ? `${nonFinite} ${losses} that was not finite` : '',
   ].filter((part) => part !== '')
 }

@@ -3,6 +3,7 @@
 import { type Environment, realEnvironment } from '../../runtime/index.ts'
 import type { RunEvent } from '../events.ts'
 import { launch, type Run, speech } from '../launch.ts'
+import type { SpeechReport } from '../report.ts'
 import { inParts } from '../part-work.ts'
 import { planVoices } from './synthetic-digits.ts'
 
@@ -17,7 +18,12 @@ export interface DemoOptions {
 const VOICES = 24
 const TAKES = 6
 
-export async function startDemo({ seed, out, report, emit }: DemoOptions): Promise<Run> {
+export async function startDemo({
+  seed,
+  out,
+  report,
+  emit,
+}: DemoOptions): Promise<Run<SpeechReport>> {
   const environment = realEnvironment({ seed })
   const folder = out ?? freeFolder(environment)
   const data = `${folder}/digits`

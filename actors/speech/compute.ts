@@ -16,7 +16,7 @@ import {
 import { assert } from '../../protocol/assert.ts'
 import type { Clock, Disk } from '../../runtime/environment.ts'
 import type { TrainerFault } from '../chaos-plan.ts'
-import type { PhaseRequest, StepRequest, StepResult } from '../sequence-trainer.ts'
+import type { PhaseRequest, StepRequest, StepResult } from '../trainer.ts'
 import { decodingGraph } from './graph.ts'
 import { type SpeechNetwork, speechNetwork } from './network.ts'
 import {
@@ -145,7 +145,7 @@ async function framesStep(
   const loss = await network.crossEntropy({ parameters, gradient, features, targets })
   const finite = Number.isFinite(loss)
   const nonFinite = zeroUnlessFinite(gradient) && finite ? 0 : 1
-  return { frames: frames.length, loss: finite ? loss : NON_FINITE_LOSS, rejected: 0, nonFinite }
+  return { examples: frames.length, loss: finite ? loss : NON_FINITE_LOSS, rejected: 0, nonFinite }
 }
 
 /** Loss of a frame whose criterion is not finite (Kaldi, nnet3/discriminative-training.cc). */
@@ -196,7 +196,7 @@ async function sequencesStep(
   await work.network.backward({ parameters, gradient, features, outer })
   // Activations that overflowed make a zero outer derivative a gradient that is not a number.
   if (!zeroUnlessFinite(gradient)) nonFinite = utterances.length
-  return { frames, loss: loss / frames, rejected, nonFinite }
+  return { examples: frames, loss: loss / frames, rejected, nonFinite }
 }
 
 interface Scored {

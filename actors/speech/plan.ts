@@ -8,21 +8,12 @@ import {
   type Schedule,
 } from '../../models/optimizers/index.ts'
 import type { CriterionOptions } from '../../models/sequence/criterion.ts'
-import type { PhaseStart } from '../../protocol/training.ts'
-import type { PhaseName } from '../events.ts'
+import type { TrainingPart } from '../run/part.ts'
 import type { CompleteOptions } from './options.ts'
 import type { FramesPhase, SequencesPhase } from './task.ts'
 
-export interface TrainingPart {
+export interface SpeechPart extends TrainingPart {
   readonly name: 'warm-start' | 'cross-entropy' | 'control' | 'sequence'
-  /** What people see it as. */
-  readonly shown: PhaseName
-  readonly kind: 'frames' | 'sequences'
-  readonly start: Omit<PhaseStart, 'parameters' | 'trainers' | 'sections'>
-  readonly stepsPerEpoch: number
-  readonly trainers: number
-  /** Steps a trainer may have under way: with 2, pulls and pushes travel while it computes. */
-  readonly lanes: number
   /** Model it starts from; absent: the parameters the shards have. */
   readonly from?: 'initial' | 'crossEntropy'
   /** Model that its epochs are candidates for; 'crossEntropy' keeps only the last. */
@@ -44,7 +35,7 @@ export const REALIGN_SCALE = 0.5
 export function planSpeech(
   options: CompleteOptions,
   corpus: { readonly frames: number; readonly utterances: number },
-): readonly TrainingPart[] {
+): readonly SpeechPart[] {
   const { workers, epochs, crossEntropyEpochs, batchFrames, batchUtterances } = options
   const frameSteps = Math.ceil(corpus.frames / batchFrames)
   const sequenceSteps = Math.ceil(corpus.utterances / batchUtterances)
@@ -54,9 +45,10 @@ export function planSpeech(
   const optimizer = (schedule: Schedule) => optimizerSpec(options.optimizer, { schedule })
   const frames = (alignments: string): FramesPhase => ({ alignments, batchFrames })
 
-  const warmStart: TrainingPart = {
+  const warmStart: SpeechPart = {
     name: 'warm-start',
     shown: 'cross-entropy',
+    examples: 'frames',
     kind: 'frames',
     from: 'initial',
     trainers: 1,
@@ -73,7 +65,7 @@ export function planSpeech(
     realign: alignmentFiles.warmStart,
   }
   const crossEntropySteps = frameSteps * Math.max(0, crossEntropyEpochs - 1)
-  const crossEntropy: TrainingPart = {
+  const crossEntropy: SpeechPart = {
     ...warmStart,
     name: 'cross-entropy',
     trainers: workers,
@@ -90,7 +82,7 @@ export function planSpeech(
     realign: alignmentFiles.crossEntropy,
   }
   const { from: _initial, ...continued } = crossEntropy
-  const control: TrainingPart = {
+  const control: SpeechPart = {
     ...continued,
     name: 'control',
     shown: 'control',
@@ -105,7 +97,7 @@ export function planSpeech(
     configuration: frames(alignmentFiles.crossEntropy),
   }
   // A single epoch is the warm start alone.
-  const single: TrainingPart = {
+  const single: SpeechPart = {
     ...warmStart,
     yields: 'crossEntropy',
     realign: alignmentFiles.crossEntropy,
@@ -116,6 +108,7 @@ export function planSpeech(
     parts.push({
       name: 'sequence',
       shown: 'sequence',
+      examples: 'frames',
       kind: 'sequences',
       from: 'crossEntropy',
       trainers: workers,
@@ -158,7 +151,7 @@ function tunedPhase(
   }
 }
 
-function withoutRealign({ realign: _realign, ...part }: TrainingPart): TrainingPart {
+function withoutRealign({ realign: _realign, ...part }: SpeechPart): SpeechPart {
   return part
 }
 

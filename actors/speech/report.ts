@@ -5,19 +5,22 @@ import { pairedBootstrap } from '../../models/sequence/error-rate.ts'
 import { assert } from '../../protocol/assert.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { alignedFloat32 } from '../../protocol/tensor.ts'
-import type { ShardStatus, UpdateCounts } from '../../protocol/training.ts'
-import type { Report } from '../report.ts'
+import type { ShardStatus } from '../../protocol/training.ts'
+import type { SpeechReport } from '../report.ts'
 import { logPriorsOf } from './compute.ts'
 import type { Evaluation } from './evaluator.ts'
 import { writeModel } from './model.ts'
-import { type Candidate, modelPath, type RunRecord } from './run-record.ts'
+import { modelPath } from '../run/record.ts'
+import { describeStaleness, sumUpdates } from '../run/report.ts'
+import { keep, timed } from '../run/world.ts'
+import type { Candidate, SpeechRecord } from './run-record.ts'
 import { openAlignments } from './task.ts'
-import { keep, type RunWorld, timed, type UnderWay } from './world.ts'
+import type { SpeechUnderWay, SpeechWorld } from './world.ts'
 
 export async function concludeRun(
-  run: UnderWay,
+  run: SpeechUnderWay,
   end: { readonly statuses: readonly ShardStatus[]; readonly parameters: number },
-): Promise<Report> {
+): Promise<SpeechReport> {
   const { world, record } = run
   const { options } = world
   const crossEntropy = chosen(record, ['crossEntropy'])
@@ -59,7 +62,7 @@ export async function concludeRun(
     updates: sumUpdates(end.statuses, acknowledgedSteps),
     staleness: describeStaleness(end.statuses),
     restarts,
-    throughput: { framesPerSecond: tally.frames / Math.max(1e-9, tally.seconds) },
+    throughput: { framesPerSecond: tally.examples / Math.max(1e-9, tally.seconds) },
     computeShare: tally.computeMs / Math.max(1e-9, tally.trainerMs),
     skipped: record.skipped,
     rejectedFrames: tally.rejected,
@@ -71,7 +74,7 @@ export async function concludeRun(
 const byName = (candidate: Candidate) => [candidate.name, candidate] as const
 
 async function testModels(
-  { world, corpus, evaluator }: UnderWay,
+  { world, corpus, evaluator }: SpeechUnderWay,
   candidates: readonly Candidate[],
 ): Promise<ReadonlyMap<string, Evaluation>> {
   const { emit } = world
@@ -93,7 +96,7 @@ async function testModels(
   return tested
 }
 
-function chosen({ candidates }: RunRecord, models: readonly Candidate['model'][]): Candidate {
+function chosen({ candidates }: SpeechRecord, models: readonly Candidate['model'][]): Candidate {
   const among = candidates.filter(({ model }) => models.includes(model))
   const best = among.reduce<Candidate | undefined>(
     (least, one) => (least && least.development.percent <= one.development.percent ? least : one),
@@ -103,7 +106,7 @@ function chosen({ candidates }: RunRecord, models: readonly Candidate['model'][]
   return best
 }
 
-function loadCandidate(world: RunWorld, { name, development }: Candidate) {
+function loadCandidate(world: SpeechWorld, { name, development }: Candidate) {
   const bytes = world.environment.disk.read(modelPath(world.options.out, name))
   const { scale, bonus } = development
   const parameters = new Float32Array(new SharedArrayBuffer(bytes.byteLength))
@@ -111,7 +114,7 @@ function loadCandidate(world: RunWorld, { name, development }: Candidate) {
   return { parameters, setting: { scale, bonus } }
 }
 
-function exportCandidate(run: UnderWay, candidate: Candidate): string {
+function exportCandidate(run: SpeechUnderWay, candidate: Candidate): string {
   const { task, world } = run
   const { disk } = world.environment
   const { parameters, setting } = loadCandidate(world, candidate)
@@ -132,46 +135,9 @@ function reported({ percent, insertions, deletions, substitutions, words, low, h
   return { percent, insertions, deletions, substitutions, words, low, high }
 }
 
-/** Acknowledged is what trainers heard, applied what shards have: one from each shard a step. */
-function sumUpdates(
-  statuses: readonly ShardStatus[],
-  acknowledgedSteps: number,
-): Report['updates'] {
-  const sum = (of: keyof UpdateCounts) =>
-    statuses.reduce((total, { updates }) => total + updates[of], 0)
-  return {
-    acknowledged: acknowledgedSteps * statuses.length,
-    applied: sum('applied'),
-    duplicates: sum('duplicates'),
-    refused: sum('refused'),
-  }
-}
-
-export function describeStaleness(
-  statuses: readonly Pick<ShardStatus, 'staleness'>[],
-): Report['staleness'] {
-  const length = Math.max(0, ...statuses.map(({ staleness }) => staleness.length))
-  const counts = Array.from({ length }, (_, bucket) =>
-    statuses.reduce((sum, { staleness }) => sum + (staleness[bucket] ?? 0), 0),
-  )
-  const max = Math.max(
-    0,
-    counts.findLastIndex((count) => count > 0),
-  )
-  const total = counts.reduce((sum, count) => sum + count, 0)
-  const quantile = (part: number): number => {
-    let seen = 0
-    return Math.max(
-      0,
-      counts.findIndex((count) => (seen += count) >= part * total),
-    )
-  }
-  return { p50: quantile(0.5), p99: quantile(0.99), max, histogram: counts.slice(0, max + 1) }
-}
-
 /** Errors per test utterance and model, `[insertions, deletions, substitutions, words]`: for pooled tests. */
 function keepTestErrors(
-  { world }: UnderWay,
+  { world }: SpeechUnderWay,
   chosen: Readonly<Record<string, Candidate | undefined>>,
   tested: ReadonlyMap<string, Evaluation>,
 ): void {

@@ -3,117 +3,31 @@
 import { acousticNetwork } from '../../models/networks/acoustic.ts'
 import { initialise, layoutOf, shardRanges } from '../../models/parameters.ts'
 import { randomFor } from '../../protocol/random.ts'
-import {
-  type ComputeThread,
-  createPool,
-  createSystem,
-  type Environment,
-  type Pool,
-  type System,
-} from '../../runtime/index.ts'
 import { startCluster } from '../cluster.ts'
-import { within } from '../deadline.ts'
 import { deviceOptionsOf } from '../devices.ts'
-import type { Report } from '../report.ts'
-import { lockRun } from '../run-lock.ts'
+import type { SpeechReport } from '../report.ts'
+import { failure, type Life, openLife, type RunHandle, startRun } from '../run/life.ts'
+import { keep, timed } from '../run/world.ts'
 import { speechEvaluator } from './evaluator.ts'
-import { trainPart } from './part.ts'
-import { planSpeech, type TrainingPart } from './plan.ts'
+import { trainSpeechPart } from './part.ts'
+import { planSpeech, type SpeechPart } from './plan.ts'
 import { prepareCorpus } from './prepare.ts'
 import { concludeRun } from './report.ts'
-import { loadRecord, openRecord, saveRecord } from './run-record.ts'
+import { openRecord } from './run-record.ts'
 import type { NetworkShape, SpeechTask } from './task.ts'
-import {
-  createHalt,
-  type Halt,
-  keep,
-  RunFailedError,
-  RunStoppedError,
-  type RunWorld,
-  timed,
-  type UnderWay,
-} from './world.ts'
+import type { SpeechUnderWay, SpeechWorld } from './world.ts'
 
-export interface SpeechRun {
-  readonly done: Promise<Report>
-  /** Checkpoints, stops every process, rejects `done` with `RunStoppedError`. */
-  stop(): Promise<void>
+export function startSpeechRun(world: SpeechWorld): RunHandle<SpeechReport> {
+  return startRun(world, (life) => runSpeech(world, life))
 }
 
-/** What has to end with the run, as far as it has come. */
-interface Started {
-  unlock?: () => void
-  threads?: readonly ComputeThread[]
-  system?: System
-  pool?: Pool
-  underWay?: UnderWay
-}
-
-export function startSpeechRun(world: RunWorld): SpeechRun {
-  const halt = createHalt()
-  const started: Started = {}
-  let isOver = false
-  const done = halt.until(runSpeech(world, halt, started)).finally(async () => {
-    isOver = true
-    await started.underWay?.cluster.stop()
-    await started.pool?.stop()
-    started.system?.stop()
-    for (const thread of started.threads ?? []) thread.close()
-    started.unlock?.()
-  })
-  done.catch(() => {})
-  return {
-    done,
-    async stop() {
-      if (!isOver && started.underWay) await checkpoint(started.underWay)
-      halt.because(new RunStoppedError(`stopped; ${adviceFor(world)}`))
-      await done.catch(() => {})
-    },
-  }
-}
-
-/** A shard that does not answer has its journal: nothing depends on the snapshot but a faster start. */
-const CHECKPOINT_MS_MAX = 3_000
-
-async function checkpoint(run: UnderWay): Promise<void> {
-  const { cluster, world } = run
-  cluster.pause()
-  try {
-    await within(world.environment.clock, CHECKPOINT_MS_MAX, cluster.checkpoint())
-    keep(run)
-  } catch (error) {
-    const message = `no snapshot was written (${error}): resuming replays the journals`
-    world.emit({ type: 'note', message })
-  }
-}
-
-function adviceFor({ environment, options }: RunWorld): string {
-  const isKept = loadRecord(environment.disk, options.out) !== undefined
-  return isKept ? `go on with --resume ${options.out}` : 'nothing was learnt yet: start again'
-}
-
-async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise<Report> {
+async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> {
   const { environment, options, emit } = world
-  const { disk, clock, compute } = environment
+  const { disk, clock } = environment
+  const { halt } = life
   const begun = clock.now()
-  // Now, not when the corpus is prepared.
-  if (options.deno > 0) environment.processes.checkEngine?.('deno')
-  disk.makeFolder(`${options.out}/models`)
-  started.unlock = lockRun(environment, options.out)
-  const record = openRecord(disk, options)
-  saveRecord(disk, options.out, record)
-  const system = createSystem({
-    environment,
-    member: 'control',
-    token: tokenFor(environment),
-    onEscalated: (cause) => halt.because(failure(world, cause)),
-  })
-  started.system = system
-  await halt.until(system.listen({ port: options.port }))
-  const pool = createPool({ system, module: world.workerModule, life: record.life })
-  started.pool = pool
-  const threads = Array.from({ length: world.threads }, () => compute.start(world.computeModule))
-  started.threads = threads
+  const opened = await openLife(world, life, () => openRecord(disk, options))
+  const { record, system, pool, threads } = opened
   const { data, test, seed, snr, strings } = options
   const preparing = prepareCorpus({
     disk,
@@ -154,7 +68,7 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
     onFinished: (step) => run.onStep(step),
     onGaveUp: (cause) => halt.because(failure(world, cause)),
   })
-  const run: UnderWay = {
+  const run: SpeechUnderWay = {
     world,
     task,
     corpus,
@@ -162,34 +76,26 @@ async function runSpeech(world: RunWorld, halt: Halt, started: Started): Promise
     threads,
     evaluator,
     halt,
-    framesPlanned: plan.reduce((sum, part) => sum + epochsOf(part) * corpus.training.frames, 0),
+    examplesPlanned: plan.reduce((sum, part) => sum + epochsOf(part) * corpus.training.frames, 0),
     begun,
     secondsBefore: record.seconds,
     record: { ...record, skipped: corpus.skipped },
     onStep: () => {},
   }
-  started.underWay = run
+  life.underWay = run
   // The world did not refuse: from here on a run that dies can be resumed.
   keep(run)
   const initial = () => initialise(layout, randomFor(seed, 'initial'))
   for (const part of plan) {
-    if (!run.record.finished.includes(part.name)) await trainPart(run, part, initial)
+    if (!run.record.finished.includes(part.name)) await trainSpeechPart(run, part, initial)
   }
   const statuses = await halt.until(cluster.statuses())
   return await halt.until(concludeRun(run, { statuses, parameters: layout.count }))
 }
 
-function failure({ options }: RunWorld, cause: string): RunFailedError {
-  return new RunFailedError(`${cause}; then go on with --resume ${options.out}`)
-}
-
 /** Lanes a trainer has; a phase may use fewer. */
 const LANES_MAX = 2
 
-function epochsOf({ start, stepsPerEpoch }: TrainingPart): number {
+function epochsOf({ start, stepsPerEpoch }: SpeechPart): number {
   return start.steps / stepsPerEpoch
-}
-
-function tokenFor({ random }: Environment): string {
-  return Array.from({ length: 4 }, () => random.below(2 ** 32).toString(16)).join('')
 }

@@ -2,7 +2,7 @@
 // time. Only the compute thread is a formula: least squares, a minibatch of rows a step.
 import { exampleSource, type FinishedStep } from '../../actors/example-source.ts'
 import { parameterShard } from '../../actors/parameter-shard.ts'
-import { type StepRequest, sequenceTrainer } from '../../actors/sequence-trainer.ts'
+import { type StepRequest, sequenceTrainer } from '../../actors/trainer.ts'
 import type { GradientCodec } from '../../models/compression.ts'
 import { type OptimizerSpec, parsePolicy } from '../../models/optimizers/index.ts'
 import { randomFor } from '../../protocol/random.ts'
@@ -80,7 +80,7 @@ export async function startTroupe(options: TroupeOptions): Promise<Troupe> {
       const { sequence, parameters, gradient: into } = argument as StepRequest
       const made = gradient(sequence, parameters.slice())
       const { promise, resolve } = Promise.withResolvers<unknown>()
-      const result = { frames: made.rows, loss: 0, computeMs: 0, rejected: 0, nonFinite: 0 }
+      const result = { examples: made.rows, loss: 0, computeMs: 0, rejected: 0, nonFinite: 0 }
       const ms = stepMs(trainer, sequence)
       if (Number.isFinite(ms)) {
         clock.after(ms, () => {

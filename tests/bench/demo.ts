@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Report } from '../../actors/index.ts'
+import type { SpeechReport } from '../../actors/index.ts'
 import { type Bench, row } from './rows.ts'
 
 const SAMPLE_MS = 250
@@ -25,7 +25,9 @@ export const demoBench: Bench = async () => {
     clearInterval(sampling)
     const seconds = (performance.now() - started) / 1_000
     if (status !== 0) throw new Error(`the demo ended with status ${status}`)
-    const { errorRate, comparison, restarts } = JSON.parse(readFileSync(report, 'utf8')) as Report
+    const { errorRate, comparison, restarts } = JSON.parse(
+      readFileSync(report, 'utf8'),
+    ) as SpeechReport
     return [
       row('demo: wall time', seconds, 's', 180),
       row('demo: memory of all processes, peak', peakBytes / 2 ** 20, 'MiB', 2_048),

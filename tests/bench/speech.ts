@@ -3,14 +3,14 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { launch, type Report, type SpeechOptions, speech } from '../../actors/index.ts'
-import type { RunRecord } from '../../actors/speech/run-record.ts'
+import { launch, type SpeechOptions, type SpeechReport, speech } from '../../actors/index.ts'
+import type { SpeechRecord } from '../../actors/speech/run-record.ts'
 import { type ErrorCounts, errorsOf, pairedBootstrap } from '../../models/sequence/error-rate.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { type Bench, type BenchOptions, median, type Row, row } from './rows.ts'
 
 interface Measured {
-  readonly report: Report
+  readonly report: SpeechReport
   /** Frames a second of each phase, as its last progress said. */
   readonly framesPerSecond: Readonly<Record<string, number>>
 }
@@ -20,8 +20,8 @@ async function measure(options: SpeechOptions): Promise<Measured> {
   await using run = await launch({ task: speech(options) })
   run.done.catch(() => {})
   for await (const event of run.events()) {
-    if (event.type === 'progress' && event.framesPerSecond !== undefined) {
-      framesPerSecond[event.phase] = event.framesPerSecond
+    if (event.type === 'progress' && event.examplesPerSecond !== undefined) {
+      framesPerSecond[event.phase] = event.examplesPerSecond
     }
   }
   return { report: await run.done, framesPerSecond }
@@ -134,7 +134,7 @@ export const recoveryBench: Bench = async (options) =>
     return [...recoveryRows('36 k', small.report), ...recoveryRows('5.2 M', big.report)]
   })
 
-function recoveryRows(size: string, { restarts, updates }: Report): Row[] {
+function recoveryRows(size: string, { restarts, updates }: SpeechReport): Row[] {
   const rowsOf = (role: string, what: string, anchor: number): Row[] => {
     const times = restarts.flatMap(({ actor, recoveredMs }) =>
       actor.startsWith(role) && recoveredMs !== null ? [recoveredMs] : [],
@@ -228,7 +228,7 @@ export const tuningBench: Bench = async (options) =>
   })
 
 function developmentPercent(out: string): number {
-  const { candidates } = JSON.parse(readFileSync(`${out}/run.json`, 'utf8')) as RunRecord
+  const { candidates } = JSON.parse(readFileSync(`${out}/run.json`, 'utf8')) as SpeechRecord
   const percents = candidates
     .filter(({ model }) => model === 'sequence')
     .map(({ development }) => development.percent)

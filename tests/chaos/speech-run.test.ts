@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   launch,
-  type Report,
+  type SpeechReport,
   type RunEvent,
   RunInUseError,
   RunStoppedError,
@@ -38,13 +38,13 @@ function options(changes: Partial<SpeechOptions> = {}): SpeechOptions {
   }
 }
 
-async function runToEnd(given: SpeechOptions): Promise<Report> {
+async function runToEnd(given: SpeechOptions): Promise<SpeechReport> {
   await using run = await launch({ task: speech(given) })
   return await run.done
 }
 
 /** The run ended by itself only if each shard had applied each step of each phase; counts must agree too. */
-function expectWhole({ updates, errorRate }: Report): void {
+function expectWhole({ updates, errorRate }: SpeechReport): void {
   expect(updates.acknowledged).toBe(updates.applied)
   expect(updates.applied).toBeGreaterThan(100)
   expect(errorRate.final.words).toBeGreaterThan(50)

@@ -10,7 +10,8 @@ const progress = (done: number): RunEvent => ({
   phase: 'sequence',
   done,
   total: 200,
-  framesPerSecond: 51_234,
+  examples: 'frames',
+  examplesPerSecond: 51_234,
   loss: 0.1234,
   remainingSeconds: 11.2,
 })
@@ -28,7 +29,7 @@ describe('renderEvent', () => {
   test.each([20, 40, 60, 80, 100, 200])('never fills the last of %d columns', (columns) => {
     const long: RunEvent = {
       ...progress(200),
-      framesPerSecond: 12e9,
+      examplesPerSecond: 12e9,
       remainingSeconds: 1e6,
     } as RunEvent
     expect(renderEvent(long, { ...terminal, columns }).bar?.length).toBeLessThan(columns)

@@ -1,6 +1,6 @@
 // A trainer's step, whole: features and alignments from files, ONNX graphs, decoder, criterion.
 import { describe, expect, test } from 'bun:test'
-import type { StepRequest, StepResult } from '../../../actors/sequence-trainer.ts'
+import type { StepRequest, StepResult } from '../../../actors/trainer.ts'
 import { speechCompute } from '../../../actors/speech/compute.ts'
 import { pdfCount, transcriptGraph } from '../../../actors/speech/graph.ts'
 import { recipes } from '../../../actors/speech/plan.ts'

@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { completeOptions } from '../../../actors/speech/options.ts'
-import { openRecord, RunRecordError, saveRecord } from '../../../actors/speech/run-record.ts'
+import { RunRecordError, saveRecord } from '../../../actors/run/record.ts'
+import { openRecord } from '../../../actors/speech/run-record.ts'
 import { realEnvironment } from '../../../runtime/index.ts'
 
 const { disk } = realEnvironment({ seed: 1 })

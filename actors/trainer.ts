@@ -28,6 +28,7 @@ import type {
   Pushed,
   ShardMessage,
   SourceMessage,
+  StepKind,
   Versions,
   Work,
 } from '../protocol/training.ts'
@@ -60,7 +61,7 @@ export type TrainerConfig = Infer<typeof TrainerConfig>
 
 export interface PhaseRequest {
   readonly phase: number
-  readonly kind: 'frames' | 'sequences'
+  readonly kind: StepKind
   readonly configuration: unknown
 }
 
@@ -73,8 +74,9 @@ export interface StepRequest extends PhaseRequest {
 }
 
 export interface StepResult {
-  readonly frames: number
-  /** Mean over the frames of the step. */
+  /** Frames, or images. */
+  readonly examples: number
+  /** Mean over the examples of the step. */
   readonly loss: number
   /** Milliseconds inside ONNX Runtime. */
   readonly computeMs: number
@@ -124,12 +126,18 @@ export class FencedError extends Error {
   override readonly name = 'FencedError'
 }
 
+export type TrainerDefinition = ActorDefinition<TrainerConfig, Trainer, Message>
+
+export const sequenceTrainer = (computeModule: string): TrainerDefinition =>
+  trainer('sequence-trainer', computeModule)
+
+export const imageTrainer = (computeModule: string): TrainerDefinition =>
+  trainer('image-trainer', computeModule)
+
 /** `computeModule` calls `serveCompute` with the methods `open`, `openPhase`, `step` and `fail`. */
-export function sequenceTrainer(
-  computeModule: string,
-): ActorDefinition<TrainerConfig, Trainer, Message> {
+function trainer(kind: string, computeModule: string): TrainerDefinition {
   return {
-    kind: 'sequence-trainer',
+    kind,
     protocol: TrainerMessage,
     config: TrainerConfig,
     start(config, context) {
@@ -232,7 +240,7 @@ async function computeAndPush(
       incarnation: config.incarnation,
       phase,
       sequence,
-      weight: result.frames,
+      weight: result.examples,
       versions: versions.map((seen, shard) => versionsOf(seen, made?.versions[shard])),
       gradients: encoded.map(({ gradient }) => gradient),
     })
@@ -300,7 +308,7 @@ async function latticesFor(
   context: Context<Message>,
 ): Promise<MadeLattices | undefined> {
   const { lattices } = config
-  if (!lattices || kind === 'frames') return undefined
+  if (!lattices || kind !== 'sequences') return undefined
   return await patiently(context.environment.clock, patience, () =>
     context.ask(
       lattices,
