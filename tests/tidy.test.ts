@@ -21,6 +21,7 @@ const entryPoints = [
   'actors/worker.ts',
   'actors/device-probe.ts',
   'actors/speech/compute-thread.ts',
+  'actors/image/compute-thread.ts',
   'actors/demo/digits-thread.ts',
   'models/index.ts',
   'runtime/index.ts',
@@ -36,7 +37,9 @@ for (const folder of folders) {
 }
 
 function importsOf(path: string, text: string): { own: string[]; libraries: string[] } {
-  const names = [...text.matchAll(/(?<!')(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!)
+  const names = [...text.matchAll(/(?<!')(?:from|import)\s*\(?\s*'([^']+)'/g)].map(
+    (match) => match[1]!,
+  )
   const own = names.filter((name) => name.startsWith('.'))
   return {
     own: own.map((name) => normalize(join(dirname(path), name))),
