@@ -150,6 +150,7 @@ const rules: Readonly<Record<string, ShapeRule>> = {
   },
   Range: (node) => [`${node.name}/count`],
   Slice: sliced,
+  Pad: padded,
   Expand: (node, [x = []], literals) => {
     const target = literals(node.inputs[1] ?? '')
     if (!target) throw new GraphError(`${node.name}: the target of Expand is not a constant`)
@@ -200,6 +201,16 @@ export function axesOf(node: Node, rank: number, literals: Literals): number[] {
   const isAll = given.length === 0 && integerOf(node, 'noop_with_empty_axes', 0) === 0
   const axes = isAll ? Array.from({ length: rank }, (_, axis) => axis) : given
   return axes.map((axis) => (axis + rank) % rank)
+}
+
+function padded(node: Node, [x = []]: readonly Shape[], literals: Literals): Shape {
+  const pads = literals(node.inputs[1] ?? '')
+  if (!pads || node.inputs[3]) throw new GraphError(`${node.name}: its pads are not constants`)
+  return x.map((extent, axis) => {
+    const added = (pads[axis] ?? 0) + (pads[axis + x.length] ?? 0)
+    if (typeof extent === 'number') return extent + added
+    return added === 0 ? extent : `${node.name}/${axis}`
+  })
 }
 
 function sliced(node: Node, [x = []]: readonly Shape[], literals: Literals): Shape {

@@ -175,6 +175,17 @@ const cases: readonly Case[] = [
   ),
   pool('MaxPool', '3x3, stride 1, padded', { kernel_shape: three, pads }),
   pool('MaxPool', '3x3, stride 2, ceil', { kernel_shape: three, strides, ceil_mode: integer(1) }),
+  pool('MaxPool', '3x3, stride 2, padded', { kernel_shape: three, strides, pads }),
+  pool('MaxPool', '2x3, dilated', {
+    kernel_shape: integers([2, 3]),
+    dilations: integers([2, 1]),
+    pads: integers([1, 0, 0, 1]),
+  }),
+  pool('MaxPool', '1x1 with a stride', { kernel_shape: integers([1, 1]), strides }),
+  pool('MaxPool', '2x2, stride 3', {
+    kernel_shape: integers([2, 2]),
+    strides: integers([3, 3]),
+  }),
   pool('MaxPool', '2x2', { kernel_shape: integers([2, 2]), strides }),
   pool('AveragePool', '3x3, padding not counted', { kernel_shape: three, pads }),
   pool('AveragePool', '3x3, padding counted', {
@@ -264,6 +275,42 @@ describe('the gradient through', () => {
       }
     })
   }
+
+  test('MaxPool goes to the first of equal maxima, row by row, as the Indices of the operator say', async () => {
+    const random = randomFor('ties')
+    const shape = [2, 3, 7, 6]
+    // Few values: most windows have several maxima, as behind another pool.
+    const x = Float32Array.from({ length: elementCount(shape) }, () => random.below(3))
+    const poolings: readonly Attributes[] = [
+      { kernel_shape: three, pads },
+      { kernel_shape: three, strides, pads },
+      { kernel_shape: three, strides, ceil_mode: integer(1) },
+      { kernel_shape: integers([2, 2]), strides },
+      { kernel_shape: integers([3, 2]), dilations: integers([1, 2]) },
+    ]
+    for (const attributes of poolings) {
+      const b = graphBuilder('ties')
+      const [y, indices] = b.nodes('MaxPool', [b.input('x', shape)], { attributes, outputs: 2 })
+      const graph = b.build([y!, indices!])
+      const count = elementCount(y!.shape as readonly number[])
+      const outer = Float32Array.from({ length: count }, random.normal)
+      const session = await openSession(backward(graph, y!.name, ['x'], { seed: 'outer' }), {
+        threads: 1,
+      })
+      const got = await session.run({
+        x: tensorOf(x, shape),
+        outer: tensorOf(outer, y!.shape as readonly number[]),
+      })
+      const expected = new Float32Array(x.length)
+      const chosen = got[indices!.name]!.bytes.slice()
+      new BigInt64Array(chosen.buffer).forEach((at, index) => {
+        expected[Number(at)]! += outer[index]!
+      })
+      float32View(got['gradient/x']!).forEach((value, at) => {
+        expect(value).toBeCloseTo(expected[at]!, 5)
+      })
+    }
+  })
 
   test('every rule for windows and normalisations is among these cases', () => {
     const rules = { ...convolutionRules, ...poolingRules, ...normalisationRules }

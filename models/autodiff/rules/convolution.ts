@@ -10,6 +10,7 @@ import {
 } from '../../graph.ts'
 import { type Window, windowOf } from '../../shapes/windows.ts'
 import type { GradientRules } from '../rule.ts'
+import { weightGradient } from './convolution-weights.ts'
 
 export const convolutionRules: GradientRules = {
   Conv(b, { node, grad, inputs: [x, w, bias], isWanted }) {
@@ -41,7 +42,7 @@ export const convolutionRules: GradientRules = {
   },
 }
 
-interface Sliding {
+export interface Sliding {
   readonly node: Node
   readonly groups: number
   readonly window: Window
@@ -78,7 +79,7 @@ export function extentOf(node: Node, { name, shape }: Handle, axis: number): num
   throw new GraphError(`node ${node.name}: ${name} has the open extent ${extent} at axis ${axis}`)
 }
 
-function attributesOf({ groups, window }: Omit<Sliding, 'node'>): Attributes {
+export function attributesOf({ groups, window }: Omit<Sliding, 'node'>): Attributes {
   const { kernel, strides, dilations, pads } = window
   return {
     group: integer(groups),
@@ -114,55 +115,6 @@ export function spreadBack(
     output_padding: integers(added),
   }
   return b.node('ConvTranspose', [grad, w], { attributes, shape: target.shape })
-}
-
-/**
- * dW[o, i, k] = sum over n, p of grad[n, o, p] x[n, i, stride p + dilation k - pad]: a convolution of x with
- * grad in which batch and channels, and stride and dilation, have traded places.
- */
-function weightGradient(
-  b: Builder,
-  x: Handle,
-  grad: Handle,
-  { node, groups, window, weight }: Sliding & { readonly weight: Handle },
-): Handle {
-  const { kernel, strides, dilations, pads } = window
-  const spatial = kernel.map((_, axis) => extentOf(node, x, axis + 2))
-  const channels = extentOf(node, x, 1) / groups
-  const rest = spatial.map((_, axis) => axis + 3)
-  const grouped = b.node('Reshape', [x, b.integers([0, groups, channels, ...spatial])])
-  const exchanged = b.node('Transpose', [grouped], {
-    attributes: { perm: integers([2, 1, 0, ...rest]) },
-  })
-  const images = b.node('Reshape', [exchanged, b.integers([channels, -1, ...spatial])])
-  const exchange = integers([1, 0, ...spatial.map((_, axis) => axis + 2)])
-  const kernels = b.node('Transpose', [grad], { attributes: { perm: exchange } })
-  const sliding = {
-    groups,
-    window: {
-      kernel: kernel.map((_, axis) => extentOf(node, grad, axis + 2)),
-      strides: dilations,
-      dilations: strides,
-      pads,
-    },
-  }
-  const outputs = extentOf(node, weight, 0)
-  const surplus = kernel.map((_, axis) => slid(sliding.window, axis, spatial[axis] ?? 1))
-  const made = b.node('Conv', [images, kernels], {
-    attributes: attributesOf(sliding),
-    shape: [channels, outputs, ...surplus],
-  })
-  const axes = kernel.map((_, axis) => axis + 2)
-  const cropped = surplus.every((extent, axis) => extent === kernel[axis])
-    ? made
-    : b.node('Slice', [made, b.integers(axes.map(() => 0)), b.integers(kernel), b.integers(axes)])
-  return b.node('Transpose', [cropped], { attributes: { perm: exchange }, shape: weight.shape })
-}
-
-function slid({ kernel, strides, dilations, pads }: Window, axis: number, extent: number): number {
-  const covered = (dilations[axis] ?? 1) * ((kernel[axis] ?? 1) - 1) + 1
-  const padded = extent + (pads[axis] ?? 0) + (pads[axis + kernel.length] ?? 0)
-  return Math.floor((padded - covered) / (strides[axis] ?? 1)) + 1
 }
 
 export function sumOverAllBut(b: Builder, x: Handle, kept: number): Handle {

@@ -4,23 +4,10 @@ import { integer, integerOf, integersOf, type Node } from '../../graph.ts'
 import { type Window, windowOf } from '../../shapes/windows.ts'
 import { castTo, type GradientRules, times } from '../rule.ts'
 import { extentOf, spreadBack } from './convolution.ts'
+import { maxPoolRule } from './max-pooling.ts'
 
 export const poolingRules: GradientRules = {
-  // Each window's gradient goes to its first maximum, as in PyTorch: Indices say where in the flat input.
-  MaxPool(b, { node, grad, inputs: [x] }) {
-    if (!x) return []
-    const [, indices] = b.nodes('MaxPool', [x], { attributes: node.attributes, outputs: 2 })
-    if (!indices) return []
-    const flat = (value: Handle) => b.node('Reshape', [value, b.integers([-1])])
-    const dtype = 'int64'
-    const count = b.node('Reshape', [b.node('Size', [x], { dtype }), b.integers([1])])
-    const zeros = b.node('ConstantOfShape', [count], { dtype: 'float32', shape: ['elements'] })
-    const sums = b.node('ScatterElements', [zeros, flat(indices), flat(grad)], {
-      attributes: { axis: integer(0), reduction: { type: 'text', value: 'add' } },
-    })
-    const shape = b.node('Shape', [x], { dtype })
-    return [b.node('Reshape', [sums, shape], { shape: x.shape })]
-  },
+  MaxPool: maxPoolRule,
   // Every element of a window gets its share, and shares of overlapping windows add up.
   AveragePool(b, { node, grad, inputs: [x] }) {
     if (!x) return []
