@@ -40,5 +40,8 @@ export function unbroadcast(b: Builder, grad: Handle, shape: readonly Extent[]):
 
 export const times = (b: Builder, x: Handle, y: Handle): Handle => b.node('Mul', [x, y])
 
-export const castTo = (b: Builder, x: Handle, dtype: 'float32' | 'int64'): Handle =>
-  b.node('Cast', [x], { attributes: { to: integer(dtype === 'float32' ? 1 : 7) }, dtype })
+/** Numbers that ONNX gives the dtypes. */
+const castTypes = { float32: 1, int64: 7, bool: 9 } as const
+
+export const castTo = (b: Builder, x: Handle, dtype: keyof typeof castTypes): Handle =>
+  b.node('Cast', [x], { attributes: { to: integer(castTypes[dtype]) }, dtype })

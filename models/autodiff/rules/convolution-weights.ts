@@ -3,6 +3,7 @@ import type { Builder, Handle } from '../../builder.ts'
 import { integer, integers } from '../../graph.ts'
 import type { Window } from '../../shapes/windows.ts'
 import { attributesOf, extentOf, type Sliding } from './convolution.ts'
+import { keepInside, reshapeLike, shiftFlat } from './rows.ts'
 
 /** Fewer input channels make products too thin: three, of the first layer. */
 const TAP_CHANNELS_MIN = 8
@@ -35,10 +36,14 @@ function weightByTaps(
     b.node('Reshape', [value, b.integers([0, rows, places])])
   const rows = flat(grad, outputs)
   const isPointwise = height * width === 1 && window.strides.every((stride) => stride === 1)
-  const padded = padPlane(b, x, window)
+  const seenBy = isPointwise
+    ? () => x
+    : keepsExtent(x, window, extents)
+      ? shiftedTaps(b, x, window)
+      : slicedTaps(b, x, window, extents)
   const taps: Handle[] = []
   for (let tap = 0; tap < height * width; tap++) {
-    const seen = isPointwise ? padded : tapOf(b, padded, { window, extents, tap })
+    const seen = seenBy(Math.floor(tap / width), tap % width)
     const columns = b.node('Transpose', [flat(seen, channels)], {
       attributes: { perm: integers([0, 2, 1]) },
     })
@@ -60,29 +65,60 @@ function weightByTaps(
   return b.node('Reshape', [joined, target], { shape })
 }
 
-function padPlane(b: Builder, x: Handle, { pads }: Window): Handle {
-  if (pads.every((pad) => pad === 0)) return x
-  const [top = 0, left = 0, bottom = 0, right = 0] = pads
-  return b.node('Pad', [x, b.integers([0, 0, top, left, 0, 0, bottom, right])])
+/** What one place of the kernel saw of the image: as large as the output. */
+type TapAt = (row: number, column: number) => Handle
+
+function keepsExtent(x: Handle, { strides }: Window, extents: readonly number[]): boolean {
+  const isSame = extents.every((extent, axis) => extent === x.shape[axis + 2])
+  return isSame && strides.every((stride) => stride === 1)
 }
 
-/** What one place of the kernel saw of the padded image: as large as the output. */
-function tapOf(
+/** Rows are shifted once per column of the kernel; its rows are then slices of whole lines. */
+function shiftedTaps(b: Builder, x: Handle, { pads, dilations }: Window): TapAt {
+  const [batch = 'N', channels = 1] = x.shape
+  const [height = 1, width = 1] = x.shape.slice(2).map(Number)
+  const [top = 0, left = 0, bottom = 0] = pads
+  const [down = 1, across = 1] = dilations
+  const columns = new Map<number, Handle>()
+  const columnOf = (column: number): Handle => {
+    const by = column * across - left
+    // x[i + by] where that is in the row.
+    const shifted = keepInside(b, shiftFlat(b, x, by), by)
+    const lines = reshapeLike(b, shifted, [batch, channels, height * width])
+    if (top + bottom === 0) return lines
+    const added = [0, 0, top * width, 0, 0, bottom * width]
+    return b.node('Pad', [lines, b.integers(added)])
+  }
+  return (row, column) => {
+    const lines = columns.get(column) ?? columnOf(column)
+    columns.set(column, lines)
+    const start = row * down * width
+    const end = start + height * width
+    if (start === 0 && end === lines.shape[2]) return lines
+    const inputs = [[start], [end], [2]].map((values) => b.integers(values))
+    return b.node('Slice', [lines, ...inputs])
+  }
+}
+
+function slicedTaps(
   b: Builder,
-  padded: Handle,
-  options: { readonly window: Window; readonly extents: readonly number[]; readonly tap: number },
-): Handle {
-  const { window, extents, tap } = options
-  const [, width = 1] = window.kernel
-  const starts = [Math.floor(tap / width), tap % width].map(
-    (at, axis) => at * (window.dilations[axis] ?? 1),
-  )
-  const steps = [0, 1].map((axis) => window.strides[axis] ?? 1)
-  const ends = starts.map(
-    (start, axis) => start + ((extents[axis] ?? 1) - 1) * (steps[axis] ?? 1) + 1,
-  )
-  const inputs = [starts, ends, [2, 3], steps].map((values) => b.integers(values))
-  return b.node('Slice', [padded, ...inputs])
+  x: Handle,
+  { pads, dilations, strides }: Window,
+  extents: readonly number[],
+): TapAt {
+  const [top = 0, left = 0, bottom = 0, right = 0] = pads
+  const isPadded = pads.some((pad) => pad > 0)
+  const added = [0, 0, top, left, 0, 0, bottom, right]
+  const padded = isPadded ? b.node('Pad', [x, b.integers(added)]) : x
+  const steps = [0, 1].map((axis) => strides[axis] ?? 1)
+  return (row, column) => {
+    const starts = [row, column].map((at, axis) => at * (dilations[axis] ?? 1))
+    const ends = starts.map(
+      (start, axis) => start + ((extents[axis] ?? 1) - 1) * (steps[axis] ?? 1) + 1,
+    )
+    const inputs = [starts, ends, [2, 3], steps].map((values) => b.integers(values))
+    return b.node('Slice', [padded, ...inputs])
+  }
 }
 
 /** A convolution of x with grad in which batch and channels, and stride and dilation, trade places. */

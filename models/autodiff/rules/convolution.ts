@@ -21,7 +21,7 @@ export const convolutionRules: GradientRules = {
       window: convWindow(node, x, w),
     }
     return [
-      isWanted(0) ? spreadBack(b, grad, w, { ...sliding, target: x }) : undefined,
+      isWanted(0) ? inputGradient(b, grad, w, { ...sliding, target: x }) : undefined,
       isWanted(1) ? weightGradient(b, x, grad, { ...sliding, weight: w }) : undefined,
       bias && isWanted(2) ? sumOverAllBut(b, grad, 1) : undefined,
     ]
@@ -88,6 +88,34 @@ export function attributesOf({ groups, window }: Omit<Sliding, 'node'>): Attribu
     dilations: integers(dilations),
     pads: integers(pads),
   }
+}
+
+/** Without strides a convolution by the mirrored weights, which runs faster than a transposed one. */
+function inputGradient(
+  b: Builder,
+  grad: Handle,
+  w: Handle,
+  options: Sliding & { readonly target: Handle },
+): Handle {
+  const { groups, window, target } = options
+  const { kernel, strides, dilations, pads } = window
+  const reach = kernel.map((size, axis) => (dilations[axis] ?? 1) * (size - 1))
+  const ends = [...reach, ...reach].map((span, at) => span - (pads[at] ?? 0))
+  const isPlain = groups === 1 && strides.every((stride) => stride === 1)
+  if (!isPlain || ends.some((end) => end < 0)) return spreadBack(b, grad, w, options)
+  const axes = kernel.map((_, axis) => axis + 2)
+  const perm = integers([1, 0, ...axes])
+  const exchanged = b.node('Transpose', [w], { attributes: { perm } })
+  const isPoint = kernel.every((size) => size === 1)
+  const weights = isPoint ? exchanged : mirrored(b, exchanged, axes)
+  const attributes = attributesOf({ groups, window: { ...window, pads: ends } })
+  return b.node('Conv', [grad, weights], { attributes, shape: target.shape })
+}
+
+function mirrored(b: Builder, w: Handle, axes: readonly number[]): Handle {
+  const all = (value: number) => b.integers(axes.map(() => value))
+  const inputs = [w, all(-1), all(-(2 ** 31)), b.integers(axes), all(-1)]
+  return b.node('Slice', inputs, { shape: w.shape })
 }
 
 /** The transposed convolution from the shape of an output back to that of the input. */

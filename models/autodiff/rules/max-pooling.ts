@@ -6,6 +6,7 @@ import { integer, integers, integersOf, type Node } from '../../graph.ts'
 import { windowOf } from '../../shapes/windows.ts'
 import { castTo, type RuleArguments, times } from '../rule.ts'
 import { extentOf } from './convolution.ts'
+import { keepInside, reshapeLike, shiftFlat } from './rows.ts'
 
 /** A pool along one axis. */
 interface AxisPool {
@@ -34,7 +35,9 @@ export function maxPoolRule(
   }
   const gradient = pools.reduceRight((d, pool, index) => {
     const [from, to] = [values[index], values[index + 1]]
-    return from && to ? spreadAlong(b, { x: from, y: to, d }, pool) : d
+    if (!from || !to) return d
+    const step = { x: from, y: to, d }
+    return isAlongRows(step, pool) ? spreadAlongRows(b, step, pool) : spreadAlong(b, step, pool)
   }, grad)
   return [gradient]
 }
@@ -76,12 +79,63 @@ function poolAlong(b: Builder, x: Handle, pool: AxisPool): Handle {
 /** Less than every float that a window may hold. */
 const LEAST = -3.4e38
 
+interface PoolStep {
+  readonly x: Handle
+  readonly y: Handle
+  readonly d: Handle
+}
+
+/** Rows that fall into as many strides as there are outputs: then shifts of the flat tensor do. */
+function isAlongRows({ x }: PoolStep, { axis, stride, outputs }: AxisPool): boolean {
+  const { length } = x.shape
+  return length === 4 && axis === length - 1 && Number(x.shape[axis]) === stride * outputs
+}
+
+function spreadAlongRows(b: Builder, { x, y, d }: PoolStep, pool: AxisPool): Handle {
+  const { size, stride, dilation, before } = pool
+  const phases = unweave(b, x, y, stride)
+  const gradients: (Handle | undefined)[] = phases.map(() => undefined)
+  let rest = d
+  for (let tap = 0; tap < size; tap++) {
+    const offset = tap * dilation - before
+    const by = Math.floor(offset / stride)
+    const phase = offset - by * stride
+    const seen = phases[phase]
+    if (!seen) continue
+    const isLast = tap === size - 1
+    // Whichever was not the maximum before is it now.
+    const share = isLast ? rest : keepInside(b, sharedBy(b, shiftFlat(b, seen, by), y, rest), by)
+    if (!isLast) rest = b.node('Sub', [rest, share])
+    const back = shiftFlat(b, share, -by)
+    const sum = gradients[phase]
+    gradients[phase] = sum ? b.node('Add', [sum, back]) : back
+  }
+  const whole = gradients.map((part) => part ?? times(b, d, b.constant([0], [])))
+  const [only] = whole
+  if (stride === 1 && only) return only
+  const columns = whole.map((part) => b.node('Reshape', [part, b.integers([-1, 1])]))
+  const woven = b.node('Concat', columns, { attributes: { axis: integer(1) } })
+  return reshapeLike(b, woven, x.shape)
+}
+
+/** Elements of x that lie `stride` apart, as planes of the shape of y. */
+function unweave(b: Builder, x: Handle, y: Handle, stride: number): readonly Handle[] {
+  if (stride === 1) return [x]
+  const pairs = b.node('Reshape', [x, b.integers([-1, stride])])
+  const planes = b.node('Transpose', [pairs], { attributes: { perm: integers([1, 0]) } })
+  return Array.from({ length: stride }, (_, phase) => {
+    const inputs = [[phase], [phase + 1], [0]].map((values) => b.integers(values))
+    return reshapeLike(b, b.node('Slice', [planes, ...inputs]), y.shape)
+  })
+}
+
+/** What of `rest` goes to those that are the maximum. */
+function sharedBy(b: Builder, seen: Handle, y: Handle, rest: Handle): Handle {
+  return times(b, castTo(b, b.node('Equal', [seen, y], { dtype: 'bool' }), 'float32'), rest)
+}
+
 /** From the gradient of a pool along one axis to that of its input. */
-function spreadAlong(
-  b: Builder,
-  { x, y, d }: { readonly x: Handle; readonly y: Handle; readonly d: Handle },
-  pool: AxisPool,
-): Handle {
+function spreadAlong(b: Builder, { x, y, d }: PoolStep, pool: AxisPool): Handle {
   const { axis, size, stride, dilation, before, after, outputs } = pool
   const padded = padAlong(b, x, { axis, before, after, fill: LEAST })
   const shares: Handle[] = []
@@ -98,8 +152,7 @@ function spreadAlong(
     const seen = isWhole
       ? padded
       : b.node('Slice', [padded, ...[[start], [end], [axis], [stride]].map((v) => b.integers(v))])
-    const isMaximum = castTo(b, b.node('Equal', [seen, y], { dtype: 'bool' }), 'float32')
-    const share = times(b, isMaximum, rest)
+    const share = sharedBy(b, seen, y, rest)
     shares.push(share)
     rest = b.node('Sub', [rest, share])
   }
