@@ -1,6 +1,6 @@
 // Gradients of normalisations over batches, images and neighbouring channels.
 import type { Builder, Handle } from '../../builder.ts'
-import { floatOf, integer, integerOf } from '../../graph.ts'
+import { float, floatOf, integer, integerOf } from '../../graph.ts'
 import { castTo, type GradientRules, type RuleArguments, times } from '../rule.ts'
 import { extentOf, sumOverAllBut } from './convolution.ts'
 
@@ -64,28 +64,27 @@ function batchFrozen(
 }
 
 /**
- * Statistics are the minibatch's. With s = gamma / sigma, M values a channel: dbeta = sum d, dgamma =
- * (sum d x - m dbeta) / sigma, dx = s d + q x + c, q = -s dgamma / (sigma M), c = -s dbeta / M - q m.
+ * Statistics are the minibatch's. With s = gamma / sigma and M values a channel, dbeta = sum d, dgamma =
+ * (sum d x - m dbeta) / sigma, and dx = s d - (s / M) (dgamma xhat + dbeta): what is taken away is the operator
+ * itself, given those statistics, with other gains, in one pass over x.
  */
 function batchTraining(
   b: Builder,
   { node, grad, outputs, inputs: [x, scale], isWanted }: RuleArguments,
 ): readonly (Handle | undefined)[] {
   if (!x || !scale) return []
+  const epsilon = floatOf(node, 'epsilon', 1e-5)
   const [mean, variance] = batchStatistics(b, x, outputs, floatOf(node, 'momentum', 0.9))
-  const inverse = inverseRoot(b, variance, floatOf(node, 'epsilon', 1e-5))
+  const inverse = inverseRoot(b, variance, epsilon)
   const dBias = sumOverAllBut(b, grad, 1)
   const moment = b.node('Sub', [sumOverAllBut(b, times(b, grad, x), 1), times(b, mean, dBias)])
   const dScale = times(b, moment, inverse)
   const toX = (): Handle => {
     const slope = times(b, scale, inverse)
-    const share = b.node('Div', [slope, countPerChannel(b, x)])
-    const q = b.node('Neg', [times(b, share, times(b, inverse, dScale))])
-    const c = b.node('Neg', [b.node('Add', [times(b, share, dBias), times(b, q, mean)])])
-    const [slopes, qs, cs] = [slope, q, c].map((value) => perChannel(b, value, x))
-    if (!slopes || !qs || !cs) return grad
-    const affine = b.node('Add', [times(b, x, qs), cs])
-    return b.node('Add', [times(b, grad, slopes), affine])
+    const share = b.node('Neg', [b.node('Div', [slope, countPerChannel(b, x)])])
+    const inputs = [x, times(b, share, dScale), times(b, share, dBias), mean, variance]
+    const taken = b.node('BatchNormalization', inputs, { attributes: { epsilon: float(epsilon) } })
+    return b.node('Add', [times(b, grad, perChannel(b, slope, x)), taken])
   }
   return [
     isWanted(0) ? toX() : undefined,
