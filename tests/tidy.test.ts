@@ -36,7 +36,9 @@ for (const folder of folders) {
 }
 
 function importsOf(path: string, text: string): { own: string[]; libraries: string[] } {
-  const names = [...text.matchAll(/(?<!')(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!)
+  const names = [...text.matchAll(/(?<!')(?:from|import)\s*\(?\s*'([^']+)'/g)].map(
+    (match) => match[1]!,
+  )
   const own = names.filter((name) => name.startsWith('.'))
   return {
     own: own.map((name) => normalize(join(dirname(path), name))),
