@@ -49,19 +49,18 @@ export function predictPart(
         pipe(computed, (outcome) => ({ type: 'computed', asked: message, outcome }))
         return next(part)
       }
-      if (!message.outcome.ok) throw message.outcome.error
-      if (message.type === 'opened') return next(part)
+      if (message.type === 'opened') {
+        if (!message.outcome.ok) throw message.outcome.error
+        return next(part)
+      }
       const { asked, outcome } = message
-      if (!config.after) asked.replyTo.tell(outcome.value)
+      // Of the batch, not of this part: the next one may be good.
+      if (!outcome.ok) refuse(asked, 'refused', outcome.error.message)
+      else if (!config.after) asked.replyTo.tell(outcome.value)
       else {
         const passed = forward(config.after, { ...asked, values: outcome.value })
-        if (passed !== 'accepted') {
-          refuse(
-            asked,
-            passed === 'full' ? 'overloaded' : 'unreachable',
-            `the next part: ${passed}`,
-          )
-        }
+        if (passed === 'accepted') return next(part)
+        refuse(asked, passed === 'full' ? 'overloaded' : 'unreachable', `the next part: ${passed}`)
       }
       return next(part)
     },
