@@ -29,8 +29,14 @@ export interface PartOptions {
   readonly auxiliaryWeight: number
   readonly clock: Clock
   openSession(graph: Graph): Promise<Session>
-  /** What is read beside the actor: `images`, `targets`, `dropout/NAME`, those that are asked for. */
-  examples(wanted: readonly Value[], request: MicroRequest): Promise<Tensors>
+  readonly examples: Examples
+}
+
+/** What is read beside the actor: `images`, `targets` and `dropout/NAME`, those that a graph has. */
+export interface Examples {
+  of(graph: Graph, request: MicroRequest): Promise<Tensors>
+  /** A pass is over; without one: all are. */
+  release(pass?: number): void
 }
 
 export interface Part {
@@ -55,7 +61,7 @@ interface Stash {
 const NON_FINITE_LOSS = 10
 
 export function createPart(options: PartOptions): Part {
-  const { network, from, to, batch, clock } = options
+  const { network, from, to, batch, clock, examples } = options
   const own = network.parameters.filter(({ subnetwork }) => subnetwork >= from && subnetwork < to)
   const { slices, count } = layoutOf(own)
   const isLast = to === network.subnetworks.length
@@ -72,8 +78,10 @@ export function createPart(options: PartOptions): Part {
     sessions.set(graph, opened)
     return opened
   }
-  const examplesFor = (graph: Graph, request: MicroRequest): Promise<Tensors> =>
-    options.examples(graph.inputs.filter(isExample), request)
+  const fedTo = async (request: MicroRequest): Promise<Tensors> => ({
+    ...(await examples.of(whole, request)),
+    ...(request.tensor && { activations: request.tensor }),
+  })
 
   async function run(graph: Graph, fed: Tensors, { parameters, fetches }: Run) {
     const views = parametersIn(slices, parameters)
@@ -89,12 +97,15 @@ export function createPart(options: PartOptions): Part {
   }
 
   /** The gradient of a minibatch is the mean over its micro-batches, which are equally large. */
-  function addGradient({ micro, micros, gradient }: MicroRequest, part: Float32Array): number {
+  function addGradient(request: MicroRequest, part: Float32Array): number {
+    const { micro, micros, gradient, parameters } = request
     const weight = Math.fround(1 / micros)
     if (micro > 0) for (let i = 0; i < count; i++) gradient[i]! += weight * part[i]!
     else if (micros > 1) for (let i = 0; i < count; i++) gradient[i]! *= weight
-    if (micro < micros - 1 || Number.isFinite(normOf(gradient))) return 0
-    gradient.fill(0)
+    if (micro < micros - 1) return 0
+    examples.release(request.pass)
+    if (Number.isFinite(normOf(gradient))) return 0
+    standStill(slices, gradient, parameters)
     return 1
   }
 
@@ -126,10 +137,7 @@ export function createPart(options: PartOptions): Part {
     async forward(request) {
       assert(split !== undefined, 'the last part goes forward and back at once')
       const { forward, backward } = split
-      const fed = {
-        ...(await examplesFor(whole, request)),
-        ...(request.tensor && { activations: request.tensor }),
-      }
+      const fed = await fedTo(request)
       const fetches = buffers.take(forward.outputs)
       const { parameters } = request
       const { outputs, computeMs } = await run(forward, fed, { parameters, fetches })
@@ -148,15 +156,13 @@ export function createPart(options: PartOptions): Part {
       return result
     },
     async both(request) {
-      const fed = {
-        ...(await examplesFor(whole, request)),
-        ...(request.tensor && { activations: request.tensor }),
-      }
+      const fed = await fedTo(request)
       return comeBack(whole, request, { fed, outputs: {} })
     },
     abandon() {
       for (const { outputs } of stashes.values()) buffers.give(outputs)
       stashes.clear()
+      examples.release()
     },
   }
 }
@@ -167,9 +173,6 @@ interface Run {
 }
 
 const keyOf = ({ pass, micro }: MicroRequest): string => `${pass}/${micro}`
-
-const isExample = ({ name }: Value): boolean =>
-  name === 'images' || name === 'targets' || name.startsWith('dropout/')
 
 function pick(tensors: Tensors, values: readonly Value[]): Tensors {
   const names = new Set(values.map(({ name }) => name))
@@ -202,6 +205,18 @@ function copyStatistics(
     const made = outputs[`statistics/${name}`]
     assert(made !== undefined, `statistics of ${name}`)
     into.set(float32View(made), offset)
+  }
+}
+
+/** A step that changes nothing: no gradient, and statistics that are the running ones. */
+function standStill(
+  slices: readonly ParameterSlice[],
+  gradient: Float32Array,
+  parameters: Float32Array,
+): void {
+  gradient.fill(0)
+  for (const { offset, length } of slices.filter(isStatistics)) {
+    gradient.set(parameters.subarray(offset, offset + length), offset)
   }
 }
 

@@ -4,9 +4,11 @@ import { splitBackward } from '../../../models/autodiff/stages.ts'
 import { graphBuilder } from '../../../models/builder.ts'
 import { type Graph, GraphError } from '../../../models/graph.ts'
 import { acousticNetwork } from '../../../models/networks/acoustic.ts'
+import { trainingGraph } from '../../../models/networks/image-training.ts'
 import { openSession } from '../../../models/session.ts'
 import { randomFor } from '../../../protocol/random.ts'
 import { bytesOf, elementCount, type Tensor, tensorOf } from '../../../protocol/tensor.ts'
+import { tinyNetwork } from '../networks/tiny-network.ts'
 
 const ROWS = 5
 
@@ -71,6 +73,17 @@ describe('a graph with its gradients, split into forward and backward pass', () 
       const output = network.forward.outputs[0]!.name
       const graph = backward(network.forward, output, names, { seed: 'outer' })
       await expectSameBits(graph, recompute)
+    })
+  }
+
+  for (const [from, to] of [
+    [0, 2],
+    [1, 3],
+    [0, 3],
+  ] as const) {
+    test(`gives the bits of the whole: subnetworks ${from} to ${to} of an image network`, async () => {
+      const options = { from, to, batch: 2, labelSmoothing: 0.1, auxiliaryWeight: 0.3 }
+      await expectSameBits(trainingGraph(tinyNetwork(), options), false)
     })
   }
 
