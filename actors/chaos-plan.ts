@@ -26,16 +26,17 @@ export function parseChaos(text: string): readonly ChaosFault[] {
   return parts.filter((part) => part !== '').map(parseFault)
 }
 
-const processFault = /^(kill|stop):((?:trainer|shard|lattices)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
-const trainerFault = /^(fault|hang):(trainer(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
+const processFault =
+  /^(kill|stop):((?:trainer|subnetwork|shard|lattices)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
+const trainerFault = /^(fault|hang):((?:trainer|subnetwork)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
 
 function parseFault(part: string): ChaosFault {
   const [, fault, target = '', percent] = processFault.exec(part) ?? trainerFault.exec(part) ?? []
   const at = Number(percent) / 100
   if (fault === undefined || !(at < 1)) {
     const form =
-      'kill or stop, then :trainer, :shard, :lattices or one like :shard-1 (fault or hang: ' +
-      'only :trainer), then @0% to @99%'
+      'kill or stop, then :trainer, :subnetwork, :shard, :lattices or one like :shard-1 (fault or ' +
+      'hang: only :trainer and :subnetwork), then @0% to @99%'
     throw new ChaosPlanError(`chaos: '${part}' is not understood; give ${form}`)
   }
   return { fault: fault as ChaosFaultName, target, at }
