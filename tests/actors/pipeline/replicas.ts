@@ -10,6 +10,7 @@ import { randomFor } from '../../../protocol/random.ts'
 import { float32View, tensorOf } from '../../../protocol/tensor.ts'
 import type { ShardMessage, ShardStatus } from '../../../protocol/training.ts'
 import { type ComputeThread, createSystem, type Ref, type System } from '../../../runtime/index.ts'
+import type { Clock } from '../../../runtime/environment.ts'
 import { simulatedDisk } from '../../../runtime/simulation/disk.ts'
 import { createWorld } from '../../../runtime/simulation/world.ts'
 
@@ -48,6 +49,69 @@ export function weightGradient(outer: Float32Array, activations: Float32Array): 
   const gradient = new Float32Array(WIDTH)
   outer.forEach((value, at) => (gradient[at % WIDTH]! += value * activations[at]!))
   return gradient
+}
+
+export interface FormulaOptions {
+  readonly name: string
+  readonly subnetwork: number
+  readonly subnetworks: number
+  readonly micros: number
+  readonly clock: Clock
+  readonly microMs: (name: string) => number
+  /** What must not be is told here. */
+  readonly faults: string[]
+}
+
+/** The compute thread of a subnetwork: it insists that a pass has the same parameters both ways. */
+export function formulaThread(options: FormulaOptions): ComputeThread {
+  const { name, subnetwork, subnetworks, micros, clock, microMs, faults } = options
+  const isLast = subnetwork === subnetworks - 1
+  const stashes = new Map<string, { activations: Float32Array; parameters: string }>()
+  let last: Promise<unknown> = Promise.resolve()
+  const run = (method: string, request: MicroRequest): MicroResult | undefined => {
+    if (method === 'abandon') stashes.clear()
+    if (!['forward', 'backward', 'both'].includes(method)) return undefined
+    const { pass, micro, sequence, parameters, gradient } = request
+    const key = `${pass}/${micro}`
+    const given = request.tensor && float32View(request.tensor)
+    const result = { examples: ROWS, loss: 0, computeMs: 1, nonFinite: 0 }
+    const { inputs, targets } = rowsOf(sequence, micro)
+    let outer = given
+    let loss = 0
+    if (method !== 'backward') {
+      const activations = subnetwork === 0 ? inputs : given!
+      stashes.set(key, { activations, parameters: parameters.join() })
+      const outputs = scaled(activations, parameters)
+      if (method === 'forward') return { ...result, tensor: tensorOf(outputs, [ROWS, WIDTH]) }
+      ;({ loss, outer } = lossOf(outputs, targets))
+    }
+    const stash = stashes.get(key)
+    stashes.delete(key)
+    if (!stash || !outer) faults.push(`${name}: no stash for ${key}`)
+    if (!stash || !outer) return result
+    if (stash.parameters !== parameters.join()) faults.push(`${name}: other parameters at ${key}`)
+    const part = weightGradient(outer, stash.activations)
+    if (micro === 0) gradient.fill(0)
+    part.forEach((value, i) => (gradient[i]! += value / micros))
+    if (stashes.size > subnetworks - subnetwork) faults.push(`${name}: ${stashes.size} stashes`)
+    return { ...result, loss: isLast ? loss : 0, tensor: tensorOf(scaled(outer, parameters)) }
+  }
+  return {
+    call(method, argument) {
+      const { promise, resolve } = Promise.withResolvers<unknown>()
+      const before = last
+      last = promise
+      const isMicro = ['forward', 'backward', 'both'].includes(method)
+      void before.then(() => {
+        if (!isMicro) return resolve(run(method, argument as MicroRequest))
+        const ms = microMs(name)
+        if (Number.isFinite(ms))
+          clock.after(ms, () => resolve(run(method, argument as MicroRequest)))
+      })
+      return promise
+    },
+    close: () => {},
+  }
 }
 
 export interface ReplicasOptions {
@@ -91,62 +155,14 @@ export async function startReplicas(options: ReplicasOptions): Promise<Replicas>
   const crashes = new Map<string, string>()
   const faults: string[] = []
 
-  const computeOf = (name: string, subnetwork: number): ComputeThread => {
-    const isLast = subnetwork === subnetworks - 1
-    const stashes = new Map<string, { activations: Float32Array; parameters: string }>()
-    let last: Promise<unknown> = Promise.resolve()
-    const run = (method: string, request: MicroRequest): MicroResult | undefined => {
-      if (method === 'abandon') stashes.clear()
-      if (!['forward', 'backward', 'both'].includes(method)) return undefined
-      const { pass, micro, sequence, parameters, gradient } = request
-      const key = `${pass}/${micro}`
-      const given = request.tensor && float32View(request.tensor)
-      const result = { examples: ROWS, loss: 0, computeMs: 1, nonFinite: 0 }
-      const { inputs, targets } = rowsOf(sequence, micro)
-      let outer = given
-      let loss = 0
-      if (method !== 'backward') {
-        const activations = subnetwork === 0 ? inputs : given!
-        stashes.set(key, { activations, parameters: parameters.join() })
-        const outputs = scaled(activations, parameters)
-        if (method === 'forward') return { ...result, tensor: tensorOf(outputs, [ROWS, WIDTH]) }
-        ;({ loss, outer } = lossOf(outputs, targets))
-      }
-      const stash = stashes.get(key)
-      stashes.delete(key)
-      if (!stash || !outer) faults.push(`${name}: no stash for ${key}`)
-      if (!stash || !outer) return result
-      if (stash.parameters !== parameters.join()) faults.push(`${name}: other parameters at ${key}`)
-      const part = weightGradient(outer, stash.activations)
-      if (micro === 0) gradient.fill(0)
-      part.forEach((value, i) => (gradient[i]! += value / micros))
-      if (stashes.size > subnetworks - subnetwork) faults.push(`${name}: ${stashes.size} stashes`)
-      return { ...result, loss: isLast ? loss : 0, tensor: tensorOf(scaled(outer, parameters)) }
-    }
-    return {
-      call(method, argument) {
-        const { promise, resolve } = Promise.withResolvers<unknown>()
-        const before = last
-        last = promise
-        const isMicro = ['forward', 'backward', 'both'].includes(method)
-        void before.then(() => {
-          if (!isMicro) return resolve(run(method, argument as MicroRequest))
-          const ms = microMs(name)
-          if (Number.isFinite(ms))
-            clock.after(ms, () => resolve(run(method, argument as MicroRequest)))
-        })
-        return promise
-      },
-      close: () => {},
-    }
-  }
-
+  const threadOf = (name: string, subnetwork: number): ComputeThread =>
+    formulaThread({ name, subnetwork, subnetworks, micros, clock, microMs, faults })
   const member = (name: string, incarnation = 1, subnetwork = 0): System =>
     createSystem({
       environment: {
         ...world.environment(name, incarnation),
         disk,
-        compute: { start: () => computeOf(name, subnetwork) },
+        compute: { start: () => threadOf(name, subnetwork) },
       },
       member: name,
       incarnation,
