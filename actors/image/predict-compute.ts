@@ -1,7 +1,8 @@
 // What the compute thread of a part of a network for inference does: opens its part of a model file, and
 // computes batches. What it answers lies in a buffer that the next batch of that size uses again.
 import type { Graph } from '../../models/graph.ts'
-import { cutGraph } from '../../models/networks/cut.ts'
+import { estimateCuts } from '../../models/networks/balance.ts'
+import { cutAt, cutPlacesOf } from '../../models/networks/cut.ts'
 import { decodeOnnx } from '../../models/onnx-file.ts'
 import { openSession, type Session } from '../../models/session.ts'
 import { assert } from '../../protocol/assert.ts'
@@ -13,6 +14,8 @@ export interface PartToPredict {
   readonly model: string
   readonly index: number
   readonly parts: number
+  /** As `balanceCuts` found them; absent: by multiply-adds. */
+  readonly cuts?: readonly number[]
   readonly threads: number
   /** Absent: the CPU. */
   readonly device?: string
@@ -20,14 +23,14 @@ export interface PartToPredict {
 
 export interface PredictCompute {
   openPart(part: PartToPredict): Promise<void>
-  predictPart(values: Tensor): Promise<Tensor>
+  predictPart(values: readonly Tensor[]): Promise<readonly Tensor[]>
 }
 
 interface Opened {
   readonly graph: Graph
   readonly session: Session
   /** By the size of the batch. */
-  readonly outputs: Map<number, Tensor>
+  readonly outputs: Map<number, Readonly<Record<string, Tensor>>>
 }
 
 /** Sizes of batches that are remembered. */
@@ -36,8 +39,9 @@ const SIZES_MAX = 4
 export function predictCompute({ disk }: { readonly disk: Disk }): PredictCompute {
   let opened: Opened | undefined
   return {
-    async openPart({ model, index, parts, threads, device = 'cpu' }) {
-      const graph = cutGraph(decodeOnnx(disk.read(model)), parts)[index]
+    async openPart({ model, index, parts, cuts, threads, device = 'cpu' }) {
+      const cut = cutPlacesOf(decodeOnnx(disk.read(model)))
+      const graph = cutAt(cut, cuts ?? estimateCuts(cut, parts))[index]
       assert(graph !== undefined, `part ${index} of ${parts}`)
       const session = await openSession(graph, { threads, device })
       opened = { graph, session, outputs: new Map() }
@@ -45,22 +49,25 @@ export function predictCompute({ disk }: { readonly disk: Disk }): PredictComput
     async predictPart(values) {
       assert(opened !== undefined, '`openPart` comes first')
       const { graph, session } = opened
-      const [input, output] = [graph.inputs[0], graph.outputs[0]]
-      assert(input !== undefined && output !== undefined, 'a part has an input and an output')
-      const into = outputFor(opened, values.shape[0] ?? 1)
-      await session.run({ [input.name]: values }, { [output.name]: into })
-      return into
+      assert(values.length === graph.inputs.length, 'a part is given all of its inputs')
+      const feeds = graph.inputs.map(({ name }, index) => [name, values[index]!] as const)
+      const into = outputsFor(opened, values[0]?.shape[0] ?? 1)
+      await session.run(Object.fromEntries(feeds), into)
+      return graph.outputs.map(({ name }) => into[name]!)
     },
   }
 }
 
-function outputFor({ graph, outputs }: Opened, batch: number): Tensor {
+function outputsFor({ graph, outputs }: Opened, batch: number): Readonly<Record<string, Tensor>> {
   const known = outputs.get(batch)
   if (known) return known
   if (outputs.size >= SIZES_MAX) outputs.clear()
-  const extents = graph.outputs[0]?.shape ?? []
-  const shape = extents.map((extent) => (typeof extent === 'number' ? extent : batch))
-  const made = tensorOf(new Float32Array(elementCount(shape)), shape)
+  const made = Object.fromEntries(
+    graph.outputs.map(({ name, shape: extents }) => {
+      const shape = extents.map((extent) => (typeof extent === 'number' ? extent : batch))
+      return [name, tensorOf(new Float32Array(elementCount(shape)), shape)]
+    }),
+  )
   outputs.set(batch, made)
   return made
 }

@@ -20,7 +20,7 @@ type Message =
   | {
       readonly type: 'computed'
       readonly asked: PredictMessage
-      readonly outcome: Outcome<Tensor>
+      readonly outcome: Outcome<readonly Tensor[]>
     }
 
 interface Part {
@@ -45,7 +45,7 @@ export function predictPart(
       const { compute, config } = part
       if (message.type === 'predict') {
         // The thread serves calls in order, so batches keep theirs.
-        const computed = compute.call('predictPart', message.values) as Promise<Tensor>
+        const computed = compute.call('predictPart', message.values) as Promise<readonly Tensor[]>
         pipe(computed, (outcome) => ({ type: 'computed', asked: message, outcome }))
         return next(part)
       }

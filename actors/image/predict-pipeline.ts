@@ -1,5 +1,6 @@
 // Inference through a pipeline: the parts of one model file in processes of their own, batches on their way
 // through them at the same time. The first part is asked; the last one answers.
+import { assert } from '../../protocol/assert.ts'
 import type { PredictMessage } from '../../protocol/prediction.ts'
 import type { Tensor } from '../../protocol/tensor.ts'
 import type { Clock, Pool, System } from '../../runtime/index.ts'
@@ -15,6 +16,10 @@ export interface PredictPipelineOptions {
   readonly model: string
   /** Processes, and parts that the network is cut into. */
   readonly parts: number
+  /** As `balanceCuts` found them; absent: by multiply-adds. */
+  readonly cuts?: readonly number[]
+  /** Of the processes, which are numbered. Default 'predict'. */
+  readonly name?: string
   /** Of each process. Default 1. */
   readonly threads?: number
   /** A part's process keeps dying. */
@@ -33,11 +38,17 @@ export interface PredictPipeline {
 const limits = { askTimeoutMs: 120_000, retryDelayMs: 50, retriesMax: 200 }
 
 export function startPredictPipeline(options: PredictPipelineOptions): PredictPipeline {
-  const { system, pool, clock, model, parts, threads = 1 } = options
-  const nameOf = (index: number): string => `predict-${index}`
+  const { system, pool, clock, model, parts, cuts, threads = 1 } = options
+  const nameOf = (index: number): string => `${options.name ?? 'predict'}-${index}`
   const refOf = (index: number) => ({ member: nameOf(index), path: '/part' })
   const workers = Array.from({ length: parts }, (_, index) => {
-    const part: PartToPredict = { model, index, parts, threads }
+    const part: PartToPredict = {
+      model,
+      index,
+      parts,
+      threads,
+      ...(cuts && { cuts }),
+    }
     const after = index + 1 < parts ? { after: refOf(index + 1) } : {}
     const start = { kind: 'predict-part', name: 'part', config: { part, ...after } }
     return pool.start({
@@ -53,9 +64,12 @@ export function startPredictPipeline(options: PredictPipelineOptions): PredictPi
   return {
     predict: (values) =>
       turns(() =>
-        patiently(clock, limits, () =>
-          system.ask(first, { type: 'predict', values }, { timeoutMs: limits.askTimeoutMs }),
-        ),
+        patiently(clock, limits, async () => {
+          const asked = { type: 'predict', values: [values] } as const
+          const [answer] = await system.ask(first, asked, { timeoutMs: limits.askTimeoutMs })
+          assert(answer !== undefined, 'a network has an output')
+          return answer
+        }),
       ),
     async stop() {
       await Promise.all(workers.map((worker) => worker.stop()))

@@ -1,86 +1,149 @@
 // Cuts a graph for inference into parts that follow each other, each a graph of its own with its own
-// weights: at values through which everything flows, such as those between two modules of a network.
-import { type Builder, graphBuilder, type Handle, knownCount } from '../builder.ts'
+// weights. A cut may go through the branches of a module: then several values pass it.
+import { type Builder, graphBuilder, knownCount } from '../builder.ts'
 import { type Graph, GraphError, integerOf, type Node, type Value } from '../graph.ts'
-import { planPartition, type SubnetworkCost } from './partition.ts'
 
-/** The graph between two cut points that follow each other. */
-interface Section {
+/** Where a graph can be cut, and what passes there. */
+export interface CutGraph {
+  readonly graph: Graph
+  /** Those that inputs of the graph lead to, in topological order. */
   readonly nodes: readonly Node[]
-  /** What all that comes after it depends on; undefined in the last. */
-  readonly cut: string | undefined
+  readonly places: readonly CutPlace[]
+  /** Per node: multiply-adds, or so; with a batch of 1. */
+  readonly work: readonly number[]
 }
 
-/** `parts` graphs, about equally expensive. Throws `GraphError` where it cannot be cut so often. */
-export function cutGraph(graph: Graph, parts: number): readonly Graph[] {
-  const sections = sectionsOf(graph)
-  if (parts > sections.length) {
-    const most = `it can be cut into at most ${sections.length}`
-    throw new GraphError(`${graph.name}: no ${parts} parts; ${most}`)
-  }
-  if (parts === 1) return [graph]
+export interface CutPlace {
+  /** The first node after the cut. */
+  readonly at: number
+  readonly values: readonly Value[]
+  readonly bytes: number
+}
+
+/** More values would cost more on their way than a better balance saves. */
+const VALUES_MAX = 4
+
+export function cutPlacesOf(graph: Graph): CutGraph {
+  const constants = constantsOf(graph)
+  const nodes = graph.nodes.filter((node) => !isConstant(node, constants))
   const shapes = graphBuilder(graph.name, graph)
-  const { parts: planned } = planPartition({
-    costs: sections.map((section) => costOf(shapes, section)),
-    parts,
+  const readers = new Map<string, number[]>()
+  nodes.forEach(({ inputs }, index) => {
+    for (const input of inputs.filter((each) => !constants.has(each))) {
+      readers.set(input, [...(readers.get(input) ?? []), index])
+    }
   })
-  return planned.map(({ from, to }, index) =>
+  for (const { name } of graph.outputs) readers.set(name, [...(readers.get(name) ?? []), END])
+  const live = new Set(graph.inputs.map(({ name }) => name).filter((name) => readers.has(name)))
+  const places: CutPlace[] = []
+  nodes.forEach(({ inputs, outputs }, index) => {
+    for (const output of outputs) if (readers.has(output)) live.add(output)
+    for (const input of inputs) if (readers.get(input)?.at(-1) === index) live.delete(input)
+    const isFused = [...live].some((name) => isFusedInto(nodes, readers.get(name)))
+    if (live.size > VALUES_MAX || index === nodes.length - 1 || isFused) return
+    const values = [...live].map((name) => shapes.value(name))
+    const bytes = values.reduce((sum, value) => sum + 4 * sizeOf(value), 0)
+    places.push({ at: index + 1, values, bytes })
+  })
+  return { graph, nodes, places, work: nodes.map((node) => workOf(shapes, node)) }
+}
+
+const END = Number.POSITIVE_INFINITY
+
+/** ONNX Runtime computes these in the same pass as what comes before. */
+const fused = new Set(['Relu', 'LeakyRelu', 'Clip', 'Sigmoid', 'HardSigmoid', 'BatchNormalization'])
+
+function isFusedInto(nodes: readonly Node[], readers: readonly number[] = []): boolean {
+  const [only] = readers
+  return readers.length === 1 && only !== undefined && fused.has(nodes[only]?.op ?? '')
+}
+
+/** The parts between cuts. Throws `GraphError` where no cut can be. */
+export function cutAt({ graph, nodes, places }: CutGraph, cuts: readonly number[]): Graph[] {
+  const passing = cuts.map((cut) => {
+    const place = places.find(({ at }) => at === cut)
+    if (!place) throw new GraphError(`${graph.name}: it cannot be cut before node ${cut}`)
+    return place.values
+  })
+  return [0, ...cuts].map((from, part) =>
     partOf(graph, {
-      name: `${graph.name}/part ${index + 1} of ${parts}`,
-      nodes: sections.slice(from, to).flatMap(({ nodes }) => nodes),
-      inputs: valuesAt(shapes, from === 0 ? graph.inputs : [], sections[from - 1]?.cut),
-      outputs: valuesAt(shapes, to === sections.length ? graph.outputs : [], sections[to - 1]?.cut),
+      name: `${graph.name}/part ${part + 1} of ${cuts.length + 1}`,
+      nodes: nodes.slice(from, cuts[part]),
+      inputs: passing[part - 1] ?? graph.inputs,
+      outputs: passing[part] ?? graph.outputs,
     }),
   )
 }
 
-/** Between two nodes where one value alone is still to be read, the graph can be cut. */
-function sectionsOf(graph: Graph): Section[] {
-  const nodes = graph.nodes.filter((node) => !isConstant(node))
-  const constants = new Set(graph.nodes.filter(isConstant).flatMap(({ outputs }) => outputs))
-  const isFlowing = (name: string): boolean =>
-    name !== '' && !graph.initializers.has(name) && !constants.has(name)
-  const lastReader = new Map<string, number>()
-  nodes.forEach(({ inputs }, index) => {
-    for (const input of inputs.filter(isFlowing)) lastReader.set(input, index)
-  })
-  for (const { name } of graph.outputs) lastReader.set(name, nodes.length)
-  const live = new Set(graph.inputs.map(({ name }) => name).filter(isFlowing))
-  const sections: Section[] = []
-  let begun = 0
-  nodes.forEach(({ inputs, outputs }, index) => {
-    for (const output of outputs) if (lastReader.has(output)) live.add(output)
-    for (const input of inputs) if (lastReader.get(input) === index) live.delete(input)
-    if (live.size !== 1 || index === nodes.length - 1) return
-    const [cut] = live
-    sections.push({ nodes: nodes.slice(begun, index + 1), cut })
-    begun = index + 1
-  })
-  return [...sections, { nodes: nodes.slice(begun), cut: undefined }]
+export interface CutCosts {
+  readonly parts: number
+  /** Per node. */
+  readonly work: readonly number[]
+  /** Of a byte that passes a cut: to whoever sends it, and to whoever receives it. */
+  readonly workPerByte: number
 }
 
-const isConstant = ({ op }: Node): boolean => op === 'Constant'
-
-function valuesAt(shapes: Builder, ends: readonly Value[], cut: string | undefined) {
-  return ends.length > 0 || cut === undefined ? ends : [shapes.value(cut)]
+/** The cuts whose slowest part is fastest. Throws `GraphError` where there are not so many. */
+export function planCuts(
+  { graph, nodes, places }: CutGraph,
+  { parts, work, workPerByte }: CutCosts,
+): readonly number[] {
+  if (parts > places.length + 1) {
+    const most = `it can be cut into at most ${places.length + 1}`
+    throw new GraphError(`${graph.name}: no ${parts} parts; ${most}`)
+  }
+  const until = [0]
+  for (const each of work) until.push(until[until.length - 1]! + each)
+  const ends = [{ at: 0, bytes: 0 }, ...places, { at: nodes.length, bytes: 0 }]
+  const between = (from: number, to: number): number =>
+    until[ends[to]!.at]! -
+    until[ends[from]!.at]! +
+    workPerByte * (ends[from]!.bytes + ends[to]!.bytes)
+  /** Per end: slowest of the parts before it, and their cuts. The recurrence of `planPartition`. */
+  let best = ends.map((_, to) => ({ slowest: between(0, to), cuts: [] as readonly number[] }))
+  for (let part = 1; part < parts; part++) {
+    const before = best
+    best = ends.map((_, to) => {
+      let found = { slowest: END, cuts: [] as readonly number[] }
+      for (let from = part; from < to; from++) {
+        const { slowest, cuts } = before[from]!
+        const most = Math.max(slowest, between(from, to))
+        if (most < found.slowest) found = { slowest: most, cuts: [...cuts, ends[from]!.at] }
+      }
+      return found
+    })
+  }
+  return best[ends.length - 1]!.cuts
 }
+
+/** Values that no input of the graph leads to: weights, and what exporters compute from them. */
+function constantsOf({ initializers, nodes }: Graph): ReadonlySet<string> {
+  const constants = new Set(['', ...initializers.keys()])
+  for (const node of nodes) {
+    if (node.inputs.every((input) => constants.has(input))) {
+      for (const output of node.outputs) constants.add(output)
+    }
+  }
+  return constants
+}
+
+const isConstant = ({ outputs }: Node, constants: ReadonlySet<string>): boolean =>
+  outputs.every((output) => constants.has(output))
 
 function partOf(
   graph: Graph,
   { name, nodes, inputs, outputs }: Pick<Graph, 'name' | 'nodes' | 'inputs' | 'outputs'>,
 ): Graph {
   const read = new Set(nodes.flatMap((node) => node.inputs))
-  const constants = graph.nodes.filter(
-    (node) => isConstant(node) && node.outputs.some((output) => read.has(output)),
-  )
+  const constants = constantsOf(graph)
+  const made: Node[] = []
+  for (const node of [...graph.nodes].reverse()) {
+    if (!isConstant(node, constants) || !node.outputs.some((output) => read.has(output))) continue
+    made.unshift(node)
+    for (const input of node.inputs) read.add(input)
+  }
   const initializers = new Map([...graph.initializers].filter(([each]) => read.has(each)))
-  return { name, inputs, outputs, initializers, nodes: [...constants, ...nodes] }
-}
-
-/** Multiply-adds of convolutions and matrix products; of the rest, what it writes. */
-function costOf(shapes: Builder, { nodes }: Section): SubnetworkCost {
-  const forwardMs = nodes.reduce((sum, node) => sum + workOf(shapes, node), 0)
-  return { forwardMs, backwardMs: 0, outputBytes: 0, parameterBytes: 0, stashBytes: 0 }
+  return { name, inputs, outputs, initializers, nodes: [...made, ...nodes] }
 }
 
 /** An element that is only read and written costs as much as so many multiply-adds. */
@@ -93,7 +156,7 @@ function workOf(shapes: Builder, node: Node): number {
   if (!weight || weight.shape.length < 2) return MULTIPLY_ADDS_PER_ELEMENT * written
   switch (node.op) {
     case 'Conv':
-      return written * sizeOf({ ...weight, shape: weight.shape.slice(1) })
+      return written * sizeOf({ shape: weight.shape.slice(1) })
     case 'Gemm':
       return written * Number(weight.shape[integerOf(node, 'transB', 0) === 1 ? 1 : 0])
     case 'MatMul':
@@ -104,6 +167,6 @@ function workOf(shapes: Builder, node: Node): number {
 }
 
 /** A symbolic extent, the batch, counts 1. */
-function sizeOf({ shape }: Pick<Handle, 'shape'>): number {
+function sizeOf({ shape }: Pick<Value, 'shape'>): number {
   return knownCount(shape.map((extent) => (typeof extent === 'number' ? extent : 1))) ?? 1
 }

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { type Builder, graphBuilder, type Handle, integers } from '../../../models/builder.ts'
 import { type Graph, GraphError } from '../../../models/graph.ts'
-import { cutGraph } from '../../../models/networks/cut.ts'
+import { balanceCuts, estimateCuts } from '../../../models/networks/balance.ts'
+import { cutAt, cutPlacesOf, planCuts } from '../../../models/networks/cut.ts'
 import { openSession } from '../../../models/session.ts'
 import { randomFor } from '../../../protocol/random.ts'
-import { elementCount, type Tensor, tensorOf } from '../../../protocol/tensor.ts'
+import { elementCount, float32View, type Tensor, tensorOf } from '../../../protocol/tensor.ts'
 
 const random = randomFor('cut')
 const normal = (shape: readonly number[]): Tensor =>
@@ -30,28 +31,42 @@ function conv(b: Builder, x: Handle, channels: number, name: string): Handle {
   return b.node('Conv', [x, weight], { attributes: { pads: integers([1, 1, 1, 1]) } })
 }
 
-async function run(graph: Graph, values: Tensor): Promise<Tensor> {
+async function run(graph: Graph, values: readonly Tensor[]): Promise<Tensor[]> {
   const session = await openSession(graph, { threads: 1 })
-  const outputs = await session.run({ [graph.inputs[0]!.name]: values })
-  return outputs[graph.outputs[0]!.name]!
+  const feeds = graph.inputs.map(({ name }, index) => [name, values[index]!] as const)
+  const outputs = await session.run(Object.fromEntries(feeds))
+  return graph.outputs.map(({ name }) => outputs[name]!)
+}
+
+/** To rounding: what is fused with what is another matter in parts. */
+async function expectSame(graph: Graph, parts: readonly Graph[], images: Tensor) {
+  const [whole] = await run(graph, [images])
+  let values = [images]
+  for (const part of parts) values = await run(part, values)
+  expect(values).toHaveLength(1)
+  expect(values[0]!.shape).toEqual(whole!.shape)
+  const expected = float32View(whole!)
+  float32View(values[0]!).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 5))
 }
 
 describe('a graph for inference, cut into parts', () => {
-  test('gives in parts what it gives as a whole', async () => {
-    const graph = blocks(4)
+  test('gives in parts what it gives as a whole, wherever it is cut', async () => {
+    const graph = blocks(3)
     const images = normal([3, 4, 8, 8])
-    const whole = await run(graph, images)
-    for (const count of [1, 2, 3, 4]) {
-      let values = images
-      for (const part of cutGraph(graph, count)) values = await run(part, values)
-      expect(values.shape).toEqual(whole.shape)
-      expect(Buffer.compare(values.bytes, whole.bytes)).toBe(0)
+    const cut = cutPlacesOf(graph)
+    expect(cut.places.length).toBeGreaterThan(6)
+    for (const { at } of cut.places) await expectSame(graph, cutAt(cut, [at]), images)
+    for (const parts of [1, 2, 3, 4]) {
+      const cuts = estimateCuts(cut, parts)
+      expect(cuts).toHaveLength(parts - 1)
+      await expectSame(graph, cutAt(cut, cuts), images)
     }
   })
 
-  test('has every node and weight once, about as many in each part', () => {
+  test('has every node and weight once, and about as many in each part', () => {
     const graph = blocks(6)
-    const parts = cutGraph(graph, 3)
+    const cut = cutPlacesOf(graph)
+    const parts = cutAt(cut, estimateCuts(cut, 3))
     expect(parts.flatMap(({ nodes }) => nodes)).toEqual([...graph.nodes])
     const weights = parts.flatMap(({ initializers }) => [...initializers.keys()])
     expect(weights.sort()).toEqual([...graph.initializers.keys()].sort())
@@ -60,13 +75,69 @@ describe('a graph for inference, cut into parts', () => {
     }
   })
 
-  test('is refused where more than one value flows everywhere', () => {
-    const b = graphBuilder('two ways')
-    const [x, y] = [b.input('x', ['N', 2]), b.input('y', ['N', 2])]
-    const sum = b.node('Add', [b.node('Relu', [x]), b.node('Relu', [y])])
-    const graph = b.build([b.named(sum, 'logits')])
-    expect(cutGraph(graph, 2)).toHaveLength(2)
-    expect(() => cutGraph(graph, 3)).toThrow(GraphError)
-    expect(() => cutGraph(graph, 3)).toThrow('it can be cut into at most 2')
+  test('is cut as trying every cut would cut it', () => {
+    const cut = cutPlacesOf(blocks(4))
+    for (let seed = 0; seed < 20; seed++) {
+      const chance = randomFor('work', seed)
+      const work = cut.work.map(() => chance.below(100))
+      const workPerByte = chance.next() / 100
+      const slowestOf = (cuts: readonly number[]): number => {
+        const bytes = cuts.map((at) => cut.places.find((place) => place.at === at)!.bytes)
+        const parts = [0, ...cuts].map((from, part) => {
+          const own = work.slice(from, cuts[part]).reduce((sum, each) => sum + each, 0)
+          return own + workPerByte * ((bytes[part - 1] ?? 0) + (bytes[part] ?? 0))
+        })
+        return Math.max(...parts)
+      }
+      const all = cut.places.flatMap(({ at }, index) =>
+        cut.places.slice(index + 1).map((after) => slowestOf([at, after.at])),
+      )
+      const planned = slowestOf(planCuts(cut, { parts: 3, work, workPerByte }))
+      expect(planned).toBeCloseTo(Math.min(...all), 9)
+    }
+  })
+
+  test('is cut where it was measured to be slow', async () => {
+    const graph = blocks(8)
+    let nowMs = 0
+    const { cuts, partsMs } = await balanceCuts(graph, {
+      parts: 2,
+      batch: 2,
+      now: () => nowMs,
+      openSession: async ({ nodes, inputs }) => ({
+        async run(feeds) {
+          expect(feeds[inputs[0]!.name]!.shape).toEqual([2, 4, 8, 8])
+          // The first two convolutions take as long as all others.
+          for (const {
+            op,
+            inputs: [, weight = ''],
+          } of nodes) {
+            if (op === 'Conv') nowMs += /(left|right)0/.test(weight) ? 70 : 10
+          }
+          return {}
+        },
+      }),
+    })
+    expect(partsMs[0]! + partsMs[1]!).toBe(280)
+    expect(Math.max(...partsMs)).toBeLessThanOrEqual(150)
+    const [first] = cutAt(cutPlacesOf(graph), cuts)
+    expect(first!.nodes.filter(({ op }) => op === 'Conv').length).toBeLessThan(4)
+  })
+
+  test('makes again, in every part that reads it, what follows from weights alone', async () => {
+    const b = graphBuilder('shared weights')
+    const weight = b.node('Identity', [b.initializer('weight', normal([4, 4]))])
+    const hidden = b.node('Tanh', [b.node('MatMul', [b.input('images', ['N', 4]), weight])])
+    const graph = b.build([b.named(b.node('MatMul', [hidden, weight]), 'logits')])
+    const cut = cutPlacesOf(graph)
+    await expectSame(graph, cutAt(cut, estimateCuts(cut, 2)), normal([2, 4]))
+  })
+
+  test('is refused where it cannot be cut so often, or there', () => {
+    const cut = cutPlacesOf(blocks(1))
+    const most = cut.places.length + 1
+    expect(() => estimateCuts(cut, most + 1)).toThrow(GraphError)
+    expect(() => estimateCuts(cut, most + 1)).toThrow(`it can be cut into at most ${most}`)
+    expect(() => cutAt(cut, [999])).toThrow('it cannot be cut before node 999')
   })
 })
