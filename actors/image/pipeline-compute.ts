@@ -23,6 +23,8 @@ export interface PartOptions {
   readonly network: ImageNetwork
   readonly from: number
   readonly to: number
+  /** Parts of the whole network. */
+  readonly parts: number
   /** Images of a micro-batch. */
   readonly batch: number
   readonly labelSmoothing: number
@@ -69,6 +71,12 @@ export function createPart(options: PartOptions): Part {
   const split = isLast ? undefined : splitBackward(whole)
   const stashes = new Map<string, Stash>()
   const buffers = bufferPool()
+  /**
+   * Gradients on their way to the part before. It has no more micro-batches in flight than there are parts:
+   * what it sends now, it sends because it has taken the gradient of one so much older.
+   */
+  const sent = Array.from({ length: options.parts + 2 }, (): Tensors => ({}))
+  let sends = 0
   /** Of the micro-batches that are added to the first. */
   const scratch = new Float32Array(count)
   const sessions = new Map<Graph, Promise<Session>>()
@@ -118,7 +126,10 @@ export function createPart(options: PartOptions): Part {
     const part = micro === 0 ? gradient : scratch
     const into = gradientsIn(slices, part)
     const wanted = graph.outputs.filter(({ name }) => name === 'gradient/activations')
-    const fetches = { ...into, ...buffers.take(wanted) }
+    sends = (sends + 1) % sent.length
+    buffers.give(sent[sends]!)
+    const sending = (sent[sends] = buffers.take(wanted))
+    const fetches = { ...into, ...sending }
     const { outputs, computeMs } = await run(graph, fed, { parameters, fetches })
     const all = { ...forward, ...outputs }
     copyStatistics(slices, all, part)
@@ -126,7 +137,6 @@ export function createPart(options: PartOptions): Part {
     const sum = all.loss ? float32View(all.loss)[0]! : 0
     const loss = Number.isFinite(sum) ? sum : NON_FINITE_LOSS
     const back = outputs['gradient/activations']
-    if (back) buffers.give({ 'gradient/activations': back })
     return { examples: batch, loss, computeMs, nonFinite, ...(back && { tensor: back }) }
   }
 
@@ -225,12 +235,17 @@ interface BufferPool {
   give(tensors: Tensors): void
 }
 
+/** What is sent is shared with the actor's thread, which would else copy it. */
+const isSent = (name: string): boolean => name === 'outgoing' || name === 'gradient/activations'
+
 /** Tensors by name: each is as large as the one that had its name before. */
 function bufferPool(): BufferPool {
   const idle = new Map<string, Tensor[]>()
-  const fresh = ({ shape: extents, dtype }: Value): Tensor => {
+  const fresh = ({ name, shape: extents, dtype }: Value): Tensor => {
     const shape = extents as readonly number[]
-    return { dtype, shape, bytes: new Uint8Array(elementCount(shape) * bytesPerElement[dtype]) }
+    const length = elementCount(shape) * bytesPerElement[dtype]
+    const buffer = isSent(name) ? new SharedArrayBuffer(length) : new ArrayBuffer(length)
+    return { dtype, shape, bytes: new Uint8Array(buffer) }
   }
   return {
     take: (values) =>

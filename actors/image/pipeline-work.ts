@@ -11,8 +11,9 @@ import { createPart, type Part } from './pipeline-compute.ts'
 import { pipelineExamples } from './pipeline-examples.ts'
 import type { ImageTask } from './task.ts'
 
-/** The task of one process: subnetworks `from` to `to` (exclusive). */
+/** The task of one process: subnetworks `from` to `to` (exclusive), one of `parts` parts. */
 export interface PartTask extends ImageTask {
+  readonly parts: number
   readonly from: number
   readonly to: number
 }
@@ -39,12 +40,13 @@ export function pipelineCompute({ disk, clock }: { disk: Disk; clock: Clock }): 
   let device = 'cpu'
   return {
     open(task) {
-      const { from, to, threads, microBatches, labelSmoothing, auxiliaryWeight } = task
+      const { from, to, parts, threads, microBatches, labelSmoothing, auxiliaryWeight } = task
       device = task.device ?? 'cpu'
       opened = createPart({
         network: imageNetwork(task.network),
         from,
         to,
+        parts,
         batch: task.batch / microBatches,
         labelSmoothing,
         auxiliaryWeight,

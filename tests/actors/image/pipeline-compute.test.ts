@@ -90,6 +90,7 @@ function stagesOf(
         network,
         from,
         to,
+        parts: cuts.length + 1,
         batch: BATCH,
         ...settings,
         clock: { now: () => 0 } as never,
