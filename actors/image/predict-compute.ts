@@ -1,8 +1,8 @@
 // What the compute thread of a part of a network for inference does: opens its part of a model file, and
 // computes batches. What it answers lies in a buffer that the next batch of that size uses again.
 import type { Graph } from '../../models/graph.ts'
-import { estimateCuts } from '../../models/networks/balance.ts'
-import { cutAt, cutPlacesOf } from '../../models/networks/cut.ts'
+import { partsFor } from '../../models/networks/balance.ts'
+import type { Cuts } from '../../models/networks/cut.ts'
 import { decodeOnnx } from '../../models/onnx-file.ts'
 import { openSession, type Session } from '../../models/session.ts'
 import { assert } from '../../protocol/assert.ts'
@@ -15,7 +15,7 @@ export interface PartToPredict {
   readonly index: number
   readonly parts: number
   /** As `balanceCuts` found them; absent: by multiply-adds. */
-  readonly cuts?: readonly number[]
+  readonly cuts?: Cuts
   readonly threads: number
   /** Absent: the CPU. */
   readonly device?: string
@@ -40,8 +40,7 @@ export function predictCompute({ disk }: { readonly disk: Disk }): PredictComput
   let opened: Opened | undefined
   return {
     async openPart({ model, index, parts, cuts, threads, device = 'cpu' }) {
-      const cut = cutPlacesOf(decodeOnnx(disk.read(model)))
-      const graph = cutAt(cut, cuts ?? estimateCuts(cut, parts))[index]
+      const graph = partsFor(decodeOnnx(disk.read(model)), parts, cuts)[index]
       assert(graph !== undefined, `part ${index} of ${parts}`)
       const session = await openSession(graph, { threads, device })
       opened = { graph, session, outputs: new Map() }

@@ -1,5 +1,6 @@
 // Inference through a pipeline: the parts of one model file in processes of their own, batches on their way
 // through them at the same time. The first part is asked; the last one answers.
+import type { Cuts } from '../../models/networks/cut.ts'
 import { assert } from '../../protocol/assert.ts'
 import type { PredictMessage } from '../../protocol/prediction.ts'
 import type { Tensor } from '../../protocol/tensor.ts'
@@ -17,7 +18,7 @@ export interface PredictPipelineOptions {
   /** Processes, and parts that the network is cut into. */
   readonly parts: number
   /** As `balanceCuts` found them; absent: by multiply-adds. */
-  readonly cuts?: readonly number[]
+  readonly cuts?: Cuts
   /** Of the processes, which are numbered. Default 'predict'. */
   readonly name?: string
   /** Of each process. Default 1. */

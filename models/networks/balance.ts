@@ -1,9 +1,9 @@
 // Parts of a graph for inference that take equally long: cut by multiply-adds, measured, and cut again by
 // what was measured, until it gets no better.
 import { elementCount, type Tensor, tensorOf } from '../../protocol/tensor.ts'
-import type { Graph, Value } from '../graph.ts'
+import type { Graph, Node, Value } from '../graph.ts'
 import type { Session } from '../session.ts'
-import { type CutGraph, cutAt, cutPlacesOf, planCuts } from './cut.ts'
+import { type CutGraph, type Cuts, cutAt, cutPlacesOf, planCuts } from './cut.ts'
 
 export interface BalanceOptions {
   readonly parts: number
@@ -14,47 +14,67 @@ export interface BalanceOptions {
   readonly now: () => number
   /** Of every part; the first warms up and does not count. Default 5. */
   readonly runs?: number
-  /** Cuts that are tried. Default 6. */
+  /** Cuts that are tried. Default 8. */
   readonly rounds?: number
 }
 
 export interface Balanced {
-  /** For `cutAt`. */
-  readonly cuts: readonly number[]
+  readonly cuts: Cuts
   readonly partsMs: readonly number[]
 }
 
 /** Multiply-adds of one core in the time that a byte takes on its way, at either end: as measured, about. */
 const WORK_PER_BYTE = 10
+/** Orders of the nodes that are looked at. */
+const ORDERS = 48
 
-/** Without measuring. */
-export function estimateCuts(cut: CutGraph, parts: number): readonly number[] {
-  return planCuts(cut, { parts, work: cut.work, workPerByte: WORK_PER_BYTE })
+/** The parts of a model file. */
+export function partsFor(graph: Graph, parts: number, cuts = estimateCuts(graph, parts)): Graph[] {
+  return cutAt(cutPlacesOf(graph, cuts.order), cuts.at)
+}
+
+/** Without measuring: as the file orders its nodes. */
+export function estimateCuts(graph: Graph, parts: number): Cuts {
+  const { work, ...cut } = cutPlacesOf(graph)
+  const { at } = planCuts(cut, { parts, work, workPerByte: WORK_PER_BYTE })
+  return { order: 0, at }
 }
 
 export async function balanceCuts(graph: Graph, options: BalanceOptions): Promise<Balanced> {
-  const { parts, rounds = 6 } = options
-  const cut = cutPlacesOf(graph)
-  const scale = cut.work.map(() => 1)
-  let best: Balanced | undefined
+  const { parts, rounds = 8 } = options
+  const orders = Array.from({ length: ORDERS }, (_, order) => cutPlacesOf(graph, order))
+  const scale = new Map<Node, number>()
+  let best: Balanced = { cuts: estimateCuts(graph, parts), partsMs: [] }
   const tried = new Set<string>()
   for (let round = 0; round < rounds; round++) {
-    const work = cut.work.map((each, node) => each * scale[node]!)
-    const cuts = planCuts(cut, { parts, work, workPerByte: WORK_PER_BYTE })
-    if (tried.has(cuts.join())) break
-    tried.add(cuts.join())
-    const partsMs = await measureParts(cutAt(cut, cuts), options)
-    if (!best || Math.max(...partsMs) < Math.max(...best.partsMs)) best = { cuts, partsMs }
-    const total = partsMs.reduce((sum, ms) => sum + ms, 0)
-    const sum = work.reduce((all, each) => all + each, 0)
+    const { cut, order, at, work } = planBest(orders, scale, parts)
+    const key = `${order}:${at}`
+    if (tried.has(key)) break
+    tried.add(key)
+    const partsMs = await measureParts(cutAt(cut, at), options)
+    const isBetter = Math.max(...partsMs) < Math.max(...best.partsMs)
+    if (round === 0 || isBetter) best = { cuts: { order, at }, partsMs }
+    const [total, sum] = [sumOf(partsMs), sumOf(work)]
     partsMs.forEach((ms, part) => {
-      const [from, to] = [cuts[part - 1] ?? 0, cuts[part] ?? work.length]
-      const own = work.slice(from, to).reduce((all, each) => all + each, 0)
-      for (let node = from; node < to; node++) scale[node]! *= ms / total / (own / sum)
+      const [from, to] = [at[part - 1] ?? 0, at[part] ?? work.length]
+      const factor = ms / total / (sumOf(work.slice(from, to)) / sum)
+      for (const node of cut.nodes.slice(from, to)) scale.set(node, (scale.get(node) ?? 1) * factor)
     })
   }
-  return best ?? { cuts: [], partsMs: [] }
+  return best
 }
+
+/** Of all orders the cuts that should be fastest, by what is known of the nodes. */
+function planBest(orders: readonly CutGraph[], scale: ReadonlyMap<Node, number>, parts: number) {
+  const planned = orders.map((cut, order) => {
+    const work = cut.work.map((each, node) => each * (scale.get(cut.nodes[node]!) ?? 1))
+    const plan = planCuts(cut, { parts, work, workPerByte: WORK_PER_BYTE })
+    return { cut, order, work, ...plan }
+  })
+  return planned.reduce((best, plan) => (plan.slowest < best.slowest ? plan : best))
+}
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, each) => sum + each, 0)
 
 async function measureParts(
   graphs: readonly Graph[],

@@ -1,16 +1,24 @@
 // Cuts a graph for inference into parts that follow each other, each a graph of its own with its own
 // weights. A cut may go through the branches of a module: then several values pass it.
+import { randomFor, shuffle } from '../../protocol/random.ts'
 import { type Builder, graphBuilder, knownCount } from '../builder.ts'
 import { type Graph, GraphError, integerOf, type Node, type Value } from '../graph.ts'
 
 /** Where a graph can be cut, and what passes there. */
 export interface CutGraph {
   readonly graph: Graph
-  /** Those that inputs of the graph lead to, in topological order. */
+  /** Those that inputs of the graph lead to, in the chosen order. */
   readonly nodes: readonly Node[]
   readonly places: readonly CutPlace[]
   /** Per node: multiply-adds, or so; with a batch of 1. */
   readonly work: readonly number[]
+}
+
+/** Cuts of one order of the nodes, as it crosses to those who compute the parts. */
+export interface Cuts {
+  readonly order: number
+  /** Of each part but the first: its first node. */
+  readonly at: readonly number[]
 }
 
 export interface CutPlace {
@@ -23,9 +31,13 @@ export interface CutPlace {
 /** More values would cost more on their way than a better balance saves. */
 const VALUES_MAX = 4
 
-export function cutPlacesOf(graph: Graph): CutGraph {
+/**
+ * `order` 0 is that of the file. Every other number is another one, in which the branches of a module come
+ * one after the other in an order of their own: where a cut goes through, other branches lie before it.
+ */
+export function cutPlacesOf(graph: Graph, order = 0): CutGraph {
   const constants = constantsOf(graph)
-  const nodes = graph.nodes.filter((node) => !isConstant(node, constants))
+  const nodes = nodesIn(graph, order).filter((node) => !isConstant(node, constants))
   const shapes = graphBuilder(graph.name, graph)
   const readers = new Map<string, number[]>()
   nodes.forEach(({ inputs }, index) => {
@@ -85,9 +97,9 @@ export interface CutCosts {
 
 /** The cuts whose slowest part is fastest. Throws `GraphError` where there are not so many. */
 export function planCuts(
-  { graph, nodes, places }: CutGraph,
+  { graph, nodes, places }: Omit<CutGraph, 'work'>,
   { parts, work, workPerByte }: CutCosts,
-): readonly number[] {
+): { readonly at: readonly number[]; readonly slowest: number } {
   if (parts > places.length + 1) {
     const most = `it can be cut into at most ${places.length + 1}`
     throw new GraphError(`${graph.name}: no ${parts} parts; ${most}`)
@@ -113,7 +125,26 @@ export function planCuts(
       return found
     })
   }
-  return best[ends.length - 1]!.cuts
+  const { cuts: at, slowest } = best[ends.length - 1]!
+  return { at, slowest }
+}
+
+/** Depth first from the outputs back, inputs by chance: a topological order. */
+function nodesIn(graph: Graph, order: number): readonly Node[] {
+  if (order === 0) return graph.nodes
+  const random = randomFor('order', order)
+  const makers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node])))
+  const seen = new Set<Node>()
+  const ordered: Node[] = []
+  const visit = (name: string): void => {
+    const node = makers.get(name)
+    if (!node || seen.has(node)) return
+    seen.add(node)
+    shuffle([...node.inputs], random).forEach(visit)
+    ordered.push(node)
+  }
+  for (const { name } of graph.outputs) visit(name)
+  return ordered
 }
 
 /** Values that no input of the graph leads to: weights, and what exporters compute from them. */

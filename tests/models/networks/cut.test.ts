@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { type Builder, graphBuilder, type Handle, integers } from '../../../models/builder.ts'
 import { type Graph, GraphError } from '../../../models/graph.ts'
-import { balanceCuts, estimateCuts } from '../../../models/networks/balance.ts'
+import { balanceCuts, estimateCuts, partsFor } from '../../../models/networks/balance.ts'
 import { cutAt, cutPlacesOf, planCuts } from '../../../models/networks/cut.ts'
 import { openSession } from '../../../models/session.ts'
 import { randomFor } from '../../../protocol/random.ts'
@@ -53,20 +53,20 @@ describe('a graph for inference, cut into parts', () => {
   test('gives in parts what it gives as a whole, wherever it is cut', async () => {
     const graph = blocks(3)
     const images = normal([3, 4, 8, 8])
-    const cut = cutPlacesOf(graph)
-    expect(cut.places.length).toBeGreaterThan(6)
-    for (const { at } of cut.places) await expectSame(graph, cutAt(cut, [at]), images)
+    for (const order of [0, 1, 2]) {
+      const cut = cutPlacesOf(graph, order)
+      expect(cut.places.length).toBeGreaterThan(6)
+      for (const { at } of cut.places) await expectSame(graph, cutAt(cut, [at]), images)
+    }
     for (const parts of [1, 2, 3, 4]) {
-      const cuts = estimateCuts(cut, parts)
-      expect(cuts).toHaveLength(parts - 1)
-      await expectSame(graph, cutAt(cut, cuts), images)
+      expect(partsFor(graph, parts)).toHaveLength(parts)
+      await expectSame(graph, partsFor(graph, parts), images)
     }
   })
 
   test('has every node and weight once, and about as many in each part', () => {
     const graph = blocks(6)
-    const cut = cutPlacesOf(graph)
-    const parts = cutAt(cut, estimateCuts(cut, 3))
+    const parts = partsFor(graph, 3)
     expect(parts.flatMap(({ nodes }) => nodes)).toEqual([...graph.nodes])
     const weights = parts.flatMap(({ initializers }) => [...initializers.keys()])
     expect(weights.sort()).toEqual([...graph.initializers.keys()].sort())
@@ -92,8 +92,9 @@ describe('a graph for inference, cut into parts', () => {
       const all = cut.places.flatMap(({ at }, index) =>
         cut.places.slice(index + 1).map((after) => slowestOf([at, after.at])),
       )
-      const planned = slowestOf(planCuts(cut, { parts: 3, work, workPerByte }))
-      expect(planned).toBeCloseTo(Math.min(...all), 9)
+      const planned = planCuts(cut, { parts: 3, work, workPerByte })
+      expect(planned.slowest).toBeCloseTo(Math.min(...all), 9)
+      expect(slowestOf(planned.at)).toBeCloseTo(planned.slowest, 9)
     }
   })
 
@@ -120,7 +121,7 @@ describe('a graph for inference, cut into parts', () => {
     })
     expect(partsMs[0]! + partsMs[1]!).toBe(280)
     expect(Math.max(...partsMs)).toBeLessThanOrEqual(150)
-    const [first] = cutAt(cutPlacesOf(graph), cuts)
+    const [first] = partsFor(graph, 2, cuts)
     expect(first!.nodes.filter(({ op }) => op === 'Conv').length).toBeLessThan(4)
   })
 
@@ -129,15 +130,15 @@ describe('a graph for inference, cut into parts', () => {
     const weight = b.node('Identity', [b.initializer('weight', normal([4, 4]))])
     const hidden = b.node('Tanh', [b.node('MatMul', [b.input('images', ['N', 4]), weight])])
     const graph = b.build([b.named(b.node('MatMul', [hidden, weight]), 'logits')])
-    const cut = cutPlacesOf(graph)
-    await expectSame(graph, cutAt(cut, estimateCuts(cut, 2)), normal([2, 4]))
+    await expectSame(graph, partsFor(graph, 2), normal([2, 4]))
   })
 
   test('is refused where it cannot be cut so often, or there', () => {
-    const cut = cutPlacesOf(blocks(1))
+    const graph = blocks(1)
+    const cut = cutPlacesOf(graph)
     const most = cut.places.length + 1
-    expect(() => estimateCuts(cut, most + 1)).toThrow(GraphError)
-    expect(() => estimateCuts(cut, most + 1)).toThrow(`it can be cut into at most ${most}`)
+    expect(() => estimateCuts(graph, most + 1)).toThrow(GraphError)
+    expect(() => estimateCuts(graph, most + 1)).toThrow(`it can be cut into at most ${most}`)
     expect(() => cutAt(cut, [999])).toThrow('it cannot be cut before node 999')
   })
 })
