@@ -2,7 +2,7 @@
 
 /**
  * kill: SIGKILL; stop: SIGSTOP, a process that hangs without dying; fault: the compute thread of a trainer
- * loses its device; hang: it hangs, so that the deadline of its step must end it.
+ * or subnetwork loses its device; hang: it hangs, so that the deadline of its step must end it.
  */
 export type ChaosFaultName = ProcessFault | TrainerFault
 export type ProcessFault = 'kill' | 'stop'
@@ -27,7 +27,7 @@ export function parseChaos(text: string): readonly ChaosFault[] {
 }
 
 const processFault =
-  /^(kill|stop):((?:trainer|subnetwork|shard|lattices)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
+  /^(kill|stop):((?:trainer|shard|lattices|subnetwork)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
 const trainerFault = /^(fault|hang):((?:trainer|subnetwork)(?:-\d+)?)@(\d+(?:\.\d+)?)%$/
 
 function parseFault(part: string): ChaosFault {
@@ -35,8 +35,8 @@ function parseFault(part: string): ChaosFault {
   const at = Number(percent) / 100
   if (fault === undefined || !(at < 1)) {
     const form =
-      'kill or stop, then :trainer, :subnetwork, :shard, :lattices or one like :shard-1 (fault or ' +
-      'hang: only :trainer and :subnetwork), then @0% to @99%'
+      'kill or stop, then :trainer, :shard, :lattices, :subnetwork or one like :shard-1 (fault or ' +
+      'hang: only :trainer or :subnetwork), then @0% to @99%'
     throw new ChaosPlanError(`chaos: '${part}' is not understood; give ${form}`)
   }
   return { fault: fault as ChaosFaultName, target, at }

@@ -7,7 +7,8 @@ export {
   listDevices,
 } from './devices.ts'
 export type { PhaseName, RunEvent } from './events.ts'
-export { type LaunchOptions, launch, type Run, speech } from './launch.ts'
+export type { ImageOptions } from './image/options.ts'
+export { image, type LaunchOptions, launch, type Run, speech, type Task } from './launch.ts'
 export { parameterShard } from './parameter-shard.ts'
 export type {
   Accuracy,

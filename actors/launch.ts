@@ -3,7 +3,9 @@
 import { type Environment, realEnvironment } from '../runtime/index.ts'
 import { checkDevices } from './devices.ts'
 import type { RunEvent } from './events.ts'
-import type { Report, SpeechReport } from './report.ts'
+import { completeImageOptions, type ImageOptions } from './image/options.ts'
+import { startImageRun } from './image/run.ts'
+import type { ImageReport, Report, SpeechReport } from './report.ts'
 import type { RunHandle } from './run/life.ts'
 import type { RunOptions } from './run/options.ts'
 import { resumedOptions } from './run/record.ts'
@@ -37,6 +39,22 @@ export function speech(speechOptions: SpeechOptions): Task<SpeechReport> {
       return {
         options,
         start: (world) => startSpeechRun({ ...world, options, computeModule }),
+      }
+    },
+  }
+}
+
+/** An image classifier: a network of subnetworks, whole or each in a process of its own. */
+export function image(imageOptions: ImageOptions): Task<ImageReport> {
+  return {
+    name: 'image',
+    options: imageOptions,
+    open(given) {
+      const options = completeImageOptions(given as ImageOptions)
+      const computeModule = new URL('./image/compute-thread.ts', import.meta.url).href
+      return {
+        options,
+        start: (world) => startImageRun({ ...world, options, computeModule }),
       }
     },
   }

@@ -2,7 +2,13 @@
 
 import { reportFailure } from './cli/failure.ts'
 import { UsageError } from './cli/options.ts'
-import { decodeCommand, demoCommand, devicesCommand, trainSpeechCommand } from './cli/run.ts'
+import {
+  decodeCommand,
+  demoCommand,
+  devicesCommand,
+  trainImageCommand,
+  trainSpeechCommand,
+} from './cli/run.ts'
 
 /** Of package.json; a test holds them equal. */
 const VERSION = '0.1.0'
@@ -11,6 +17,7 @@ const USAGE = `troupe: asynchronous training of neural networks by actors that m
 
   troupe demo             train on digits it speaks itself, with kills on the way
   troupe train speech     train a digit recogniser on your recordings
+  troupe train image      train an image classifier on your folders of images
   troupe decode           transcribe with a trained model
   troupe devices          list what can compute here, and why the rest cannot
 
@@ -24,9 +31,10 @@ async function main(args: readonly string[]): Promise<number> {
     case 'train': {
       const [task, ...options] = rest
       if (task === 'speech') return await trainSpeechCommand(options)
+      if (task === 'image') return await trainImageCommand(options)
       if (task === '--help') return await trainSpeechCommand(['--help'])
       throw new UsageError(
-        `train ${task ?? 'what'}? There is speech: troupe train speech --data DIR; --help explains`,
+        `train ${task ?? 'what'}? There are speech and image: troupe train image --data DIR; --help explains`,
       )
     }
     case 'decode':

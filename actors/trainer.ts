@@ -4,7 +4,7 @@
 //
 // With two lanes one step's push and pull travel while the other step computes; each lane owns its
 // buffers, so a gradient that was sent is not written before it is acknowledged. Steps of frames overlap
-// freely. Steps of sequences take turns: a lane pulls when the other has sent its push, and since a shard
+// freely. Steps of sequences and images take turns: a lane pulls when the other has sent its push, and since a shard
 // hears one trainer's messages in order, what it pulls has that push in it. Nothing is waited for but one
 // round trip, and no gradient is staler than with one lane.
 import { encodeGradient, type GradientCodec } from '../models/compression.ts'
@@ -217,7 +217,7 @@ async function computeAndPush(
   const taken = new Set<number>()
   for (;;) {
     const made = await latticesFor(trainer, work, context)
-    const endTurn = kind === 'sequences' ? await takeTurn(trainer) : () => {}
+    const endTurn = kind === 'frames' ? () => {} : await takeTurn(trainer)
     await client.pull(lane.copy)
     const { values: parameters, versions } = lane.copy
     const { gradient } = lane

@@ -3,11 +3,17 @@ import { runWorker } from '../runtime/index.ts'
 import { isDeviceFault } from './devices.ts'
 import { latticeWorker } from './lattice-worker.ts'
 import { parameterShard } from './parameter-shard.ts'
-import { sequenceTrainer } from './trainer.ts'
+import { imageTrainer, sequenceTrainer } from './trainer.ts'
 
-const computeModule = new URL('./speech/compute-thread.ts', import.meta.url).href
+const speechCompute = new URL('./speech/compute-thread.ts', import.meta.url).href
+const imageCompute = new URL('./image/compute-thread.ts', import.meta.url).href
 
 await runWorker({
-  definitions: [parameterShard, sequenceTrainer(computeModule), latticeWorker(computeModule)],
+  definitions: [
+    parameterShard,
+    sequenceTrainer(speechCompute),
+    latticeWorker(speechCompute),
+    imageTrainer(imageCompute),
+  ],
   isDeviceFault,
 })

@@ -21,6 +21,7 @@ const entryPoints = [
   'actors/worker.ts',
   'actors/device-probe.ts',
   'actors/speech/compute-thread.ts',
+  'actors/image/compute-thread.ts',
   'actors/demo/digits-thread.ts',
   'models/index.ts',
   'runtime/index.ts',

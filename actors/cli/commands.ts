@@ -2,9 +2,7 @@
 import { optimizerNames } from '../../models/optimizers/index.ts'
 import { defaults } from '../speech/options.ts'
 import type { OptionTable } from './options.ts'
-
-const SEEDS = [0, 0xffffffff] as const
-const quiet = { kind: 'flag', help: 'no progress: only errors and the result' } as const
+import { quiet, runOptions, SEEDS } from './run-options.ts'
 
 export const trainSpeechOptions: OptionTable = {
   data: {
@@ -27,27 +25,7 @@ export const trainSpeechOptions: OptionTable = {
     byDefault: defaults.criterion,
   },
   control: { kind: 'flag', help: 'also go on with cross-entropy for as many passes, to compare' },
-  workers: {
-    kind: 'integer',
-    range: [1, 64],
-    value: 'N',
-    help: 'trainer processes',
-    byDefault: `${defaults.workers}`,
-  },
-  deno: {
-    kind: 'integer',
-    range: [0, 64],
-    value: 'N',
-    help: 'trainers that run on Deno: so many of them, or all',
-    byDefault: `${defaults.deno}`,
-  },
-  shards: {
-    kind: 'integer',
-    range: [1, 64],
-    value: 'N',
-    help: 'parameter shards',
-    byDefault: `${defaults.shards}`,
-  },
+  ...runOptions,
   'lattice-workers': {
     kind: 'integer',
     range: [0, 64],
@@ -55,25 +33,12 @@ export const trainSpeechOptions: OptionTable = {
     help: 'processes that make lattices ahead of the trainers',
     byDefault: '0: each trainer makes its own',
   },
-  policy: {
-    kind: 'text',
-    value: 'NAME',
-    help: 'downpour, staleness-aware, ssp:BOUND, hard-sync or softsync:N',
-    byDefault: defaults.policy,
-  },
   optimizer: {
     kind: 'text',
     value: 'NAME',
     choices: optimizerNames,
     help: 'on the shards',
     byDefault: defaults.optimizer,
-  },
-  codec: {
-    kind: 'text',
-    value: 'NAME',
-    choices: ['float32', 'float16', 'int8'],
-    help: 'how gradients travel; the lossy ones feed their error back',
-    byDefault: defaults.codec,
   },
   epochs: {
     kind: 'integer',
@@ -153,50 +118,11 @@ export const trainSpeechOptions: OptionTable = {
     help: 'utterances of a sequence-training minibatch',
     byDefault: `${defaults.batchUtterances}`,
   },
-  'step-seconds': {
-    kind: 'integer',
-    range: [1, 86_400],
-    value: 'N',
-    help: 'a trainer whose step computes longer is replaced',
-    byDefault: `${defaults.stepSeconds}`,
-  },
-  device: {
-    kind: 'text',
-    value: 'NAMES',
-    help: "of the trainers, e.g. 'cuda:0,cpu': the first that is free; troupe devices lists them",
-    byDefault: defaults.device,
-  },
-  'device-policy': {
-    kind: 'text',
-    value: 'NAME',
-    choices: ['same', 'next'],
-    help: 'after a fault of its device a trainer starts again on the same, or on the next of --device',
-    byDefault: defaults.devicePolicy,
-  },
-  chaos: {
-    kind: 'text',
-    value: 'SPEC',
-    help: "faults by progress, e.g. 'kill:trainer@30%,stop:shard@60%,fault:trainer@80%' (or hang:)",
-    byDefault: 'none',
-  },
   out: { kind: 'text', value: 'DIR', help: 'folder of the run', byDefault: 'runs/speech-SEED' },
-  report: { kind: 'text', value: 'FILE', help: 'also write the report here, as JSON' },
-  resume: {
-    kind: 'text',
-    value: 'DIR',
-    help: 'go on with the run of this folder, with its options',
-  },
   from: {
     kind: 'text',
     value: 'DIR',
     help: 'start from the corpus, cross-entropy model and control of this run',
-  },
-  port: {
-    kind: 'integer',
-    range: [0, 65_535],
-    value: 'N',
-    help: 'of the control process',
-    byDefault: '0: a free one',
   },
   quiet,
 }

@@ -4,36 +4,72 @@ import type { ErrorRate } from '../../models/sequence/error-rate.ts'
 import { type Disk, realEnvironment } from '../../runtime/index.ts'
 import { startDemo } from '../demo/demo.ts'
 import { listDevices } from '../devices.ts'
-import { launch, type Run, speech } from '../launch.ts'
+import type { ImageOptions } from '../image/options.ts'
+import { image, launch, type Run, speech, type Task } from '../launch.ts'
+import type { Report } from '../report.ts'
 import { decodeFolder } from '../speech/decode.ts'
 import type { SpeechOptions } from '../speech/options.ts'
 import { decodeOptions, demoOptions, devicesOptions, trainSpeechOptions } from './commands.ts'
 import { deviceTable } from './device-table.ts'
 import { formatCtm } from './ctm.ts'
-import { helpOf, type OptionValue, type OptionValues, readOptions, UsageError } from './options.ts'
+import { trainImageOptions } from './image-commands.ts'
+import {
+  helpOf,
+  type OptionTable,
+  type OptionValue,
+  type OptionValues,
+  readOptions,
+  UsageError,
+} from './options.ts'
 import { type ProgressWriter, progressWriter } from './progress.ts'
 import { reportTable } from './report-table.ts'
 
 export async function trainSpeechCommand(args: readonly string[]): Promise<number> {
+  return await trainCommand(args, {
+    usage: 'troupe train speech --data DIR [options]',
+    table: trainSpeechOptions,
+    task: (values) => speech(values as unknown as SpeechOptions),
+  })
+}
+
+export async function trainImageCommand(args: readonly string[]): Promise<number> {
+  return await trainCommand(args, {
+    usage: 'troupe train image --data DIR [options]',
+    table: trainImageOptions,
+    task({ noFlip, noAuxiliary, ...values }) {
+      const flags = { ...(noFlip && { flip: false }), ...(noAuxiliary && { auxiliary: false }) }
+      return image({ ...values, ...flags } as unknown as ImageOptions)
+    },
+  })
+}
+
+async function trainCommand<R extends Report>(
+  args: readonly string[],
+  command: {
+    readonly usage: string
+    readonly table: OptionTable
+    readonly task: (values: OptionValues) => Task<R>
+  },
+): Promise<number> {
   if (args.includes('--help')) {
-    console.log(helpOf('troupe train speech --data DIR [options]', trainSpeechOptions))
+    console.log(helpOf(command.usage, command.table))
     return 0
   }
-  const { resume, quiet, ...rest } = readOptions(resumable(args), args)
-  const given = camelCased(rest) as unknown as SpeechOptions
+  const { resume, quiet, ...rest } = readOptions(resumable(command.table, args), args)
+  const given = camelCased(rest)
   if (typeof resume === 'string' && given.out !== undefined && given.out !== resume) {
     throw new UsageError('--out: a resumed run stays in its folder; leave it out')
   }
   checkWritable(given.report)
   const options = typeof resume === 'string' ? { ...given, resume: true, out: resume } : given
   const writer = writerFor(quiet === true)
-  return await follow(await launch({ task: speech(options) }), writer)
+  return await follow(await launch({ task: command.task(options) }), writer)
 }
 
 // A resumed run knows its data.
-function resumable(args: readonly string[]) {
-  const { data, ...others } = trainSpeechOptions
-  if (!data) return trainSpeechOptions
+function resumable(table: OptionTable, args: readonly string[]): OptionTable {
+  const { data, ...others } = table
+  if (!data) return table
   const isResumed = args.some((arg) => arg.startsWith('--resume'))
   return { data: { ...data, isRequired: !isResumed }, ...others }
 }

@@ -32,7 +32,8 @@ import { openSession } from '../../models/session.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { float32View, tensorOf } from '../../protocol/tensor.ts'
 import { type Environment, realEnvironment } from '../../runtime/index.ts'
-import { MODEL_CARD, type ModelCard } from './model.ts'
+import { MODEL_CARD } from '../model-card.ts'
+import type { ModelCard } from './model.ts'
 import { networkFeatures, refusalOf } from './preparation.ts'
 
 export interface DecodeFolderOptions {

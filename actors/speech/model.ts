@@ -6,6 +6,7 @@ import { layoutOf, viewsOf } from '../../models/parameters.ts'
 import { encodeSafetensors } from '../../models/safetensors.ts'
 import { formatLexicon } from '../../models/sequence/lexicon.ts'
 import type { Disk } from '../../runtime/environment.ts'
+import { MODEL_CARD } from '../model-card.ts'
 import type { DecodingSetting } from './decoding.ts'
 import { lexicon, phones } from './graph.ts'
 import { filterbank } from './preparation.ts'
@@ -27,8 +28,6 @@ export interface ModelCard {
   /** Tuned on development strings. */
   readonly decoding: DecodingSetting
 }
-
-export const MODEL_CARD = 'troupe'
 
 export function writeModel(
   disk: Disk,

@@ -1,12 +1,11 @@
 // A speech run from data to report: prepare, then the parts of the plan, with models judged on
 // development strings as they appear, then the test set once. Runs in the control process.
 import { acousticNetwork } from '../../models/networks/acoustic.ts'
-import { initialise, layoutOf, shardRanges } from '../../models/parameters.ts'
+import { initialise, layoutOf } from '../../models/parameters.ts'
 import { randomFor } from '../../protocol/random.ts'
-import { startCluster } from '../cluster.ts'
-import { deviceOptionsOf } from '../devices.ts'
 import type { SpeechReport } from '../report.ts'
-import { failure, type Life, openLife, type RunHandle, startRun } from '../run/life.ts'
+import { type Life, openLife, type RunHandle, startRun } from '../run/life.ts'
+import { startProcesses } from '../run/processes.ts'
 import { keep, timed } from '../run/world.ts'
 import { speechEvaluator } from './evaluator.ts'
 import { trainSpeechPart } from './part.ts'
@@ -27,7 +26,7 @@ async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> 
   const { halt } = life
   const begun = clock.now()
   const opened = await openLife(world, life, () => openRecord(disk, options))
-  const { record, system, pool, threads } = opened
+  const { record, threads } = opened
   const { data, test, seed, snr, strings } = options
   const preparing = prepareCorpus({
     disk,
@@ -43,30 +42,13 @@ async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> 
   const layout = layoutOf(acousticNetwork({ ...shape, nonlinearity: 'relu' }).parameters)
   const evaluator = await halt.until(speechEvaluator({ threads, task, corpus }))
   const plan = planSpeech(options, corpus.training)
-  const cluster = startCluster({
-    system,
-    pool,
-    clock,
-    folder: `${options.out}/shards`,
-    ranges: shardRanges(layout, options.shards),
+  const cluster = startProcesses(world, life, {
+    opened,
+    layout,
     trainerKind: 'sequence-trainer',
-    trainerEngine: (index) => (index >= options.workers - options.deno ? 'deno' : undefined),
     latticeWorkers: options.latticeWorkers,
-    trainer: {
-      codec: options.codec,
-      task,
-      lanes: LANES_MAX,
-      stepMsMax: 1_000 * options.stepSeconds,
-    },
-    devices: {
-      ...deviceOptionsOf(options.device, options.devicePolicy),
-      taskOn: (device) => ({ ...task, device }),
-    },
-    restarts: record.restarts,
-    emit,
-    // No step is finished before a part has begun.
+    task,
     onFinished: (step) => run.onStep(step),
-    onGaveUp: (cause) => halt.because(failure(world, cause)),
   })
   const run: SpeechUnderWay = {
     world,
@@ -92,9 +74,6 @@ async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> 
   const statuses = await halt.until(cluster.statuses())
   return await halt.until(concludeRun(run, { statuses, parameters: layout.count }))
 }
-
-/** Lanes a trainer has; a phase may use fewer. */
-const LANES_MAX = 2
 
 function epochsOf({ start, stepsPerEpoch }: SpeechPart): number {
   return start.steps / stepsPerEpoch

@@ -1,8 +1,9 @@
-// `bun run bench [NAME ...] [--data DIR] [--seeds 1,2,3] [--json FILE]`: the real sizes.
+// `bun run bench [NAME ...] [--data DIR] [--images DIR] [--seeds 1,2,3] [--json FILE]`: the real sizes.
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { actorsBench } from './actors.ts'
+import { cifarBench } from './cifar.ts'
 import { decoderBench } from './decoder.ts'
 import { demoBench } from './demo.ts'
 import { type Bench, comparison, describeMachine, type Row, table } from './rows.ts'
@@ -27,18 +28,20 @@ const benches: Readonly<Record<string, Bench>> = {
   'compute-share': computeShareBench,
   tuning: tuningBench,
   criteria: criteriaBench,
+  cifar: cifarBench,
 }
 
 /** Half an hour each: only by name. */
-const long = ['tuning', 'criteria']
+const long = ['tuning', 'criteria', 'cifar']
 
 const options = {
   data: { type: 'string' },
+  images: { type: 'string' },
   seeds: { type: 'string', default: '1,2,3,4,5' },
   json: { type: 'string' },
   help: { type: 'boolean' },
 } as const
-const usage = `bun run bench [NAME ...] [--data DIR] [--seeds N,N,...] [--json FILE]
+const usage = `bun run bench [NAME ...] [--data DIR] [--images DIR] [--seeds N,N,...] [--json FILE]
 names: ${Object.keys(benches).join(', ')} (by name only, half an hour each: ${long.join(', ')})`
 
 function readArguments() {
@@ -60,8 +63,12 @@ if (unknown.length > 0) {
   console.error(`no benchmark ${unknown.join(', ')}: ${Object.keys(benches).join(', ')}`)
   process.exit(2)
 }
-const shared = join(process.env.TROUPE_SHARED ?? '../shared', 'data/fsdd/recordings')
-const data = values.data ?? (existsSync(shared) ? shared : undefined)
+const sharedFolder = (name: string): string | undefined => {
+  const folder = join(process.env.TROUPE_SHARED ?? '../shared', 'data', name)
+  return existsSync(folder) ? folder : undefined
+}
+const data = values.data ?? sharedFolder('fsdd/recordings')
+const images = values.images ?? sharedFolder('cifar10')
 const seeds = values.seeds.split(',').map(Number)
 const machine = describeMachine()
 const all: Row[] = []
@@ -69,11 +76,12 @@ const names =
   positionals.length > 0 ? positionals : Object.keys(benches).filter((n) => !long.includes(n))
 for (const name of names) {
   console.log(`\n== ${name}`)
-  if (data === undefined && !Object.hasOwn(selfMade, name)) {
-    console.log('skipped: it needs recordings, give --data DIR or set TROUPE_SHARED')
+  const [needed, option] = name === 'cifar' ? [images, '--images'] : [data, '--data']
+  if (needed === undefined && !Object.hasOwn(selfMade, name)) {
+    console.log(`skipped: it needs real data, give ${option} DIR or set TROUPE_SHARED`)
     continue
   }
-  const rows = (await benches[name]?.({ data, seeds })) ?? []
+  const rows = (await benches[name]?.({ data, images, seeds })) ?? []
   const isComparison = rows.some(({ goal }) => goal !== undefined)
   console.log(isComparison ? comparison(rows) : table(rows))
   all.push(...rows)

@@ -31,6 +31,8 @@ export interface Peer {
 export interface BenchOptions {
   /** A folder of recordings; benchmarks of speech need one. */
   readonly data: string | undefined
+  /** A folder with `train` and `test`, a folder per class in each; benchmarks on real images need one. */
+  readonly images: string | undefined
   readonly seeds: readonly number[]
 }
 

@@ -1,0 +1,40 @@
+// Accuracy of a model on the test set, in parts over the compute threads of the control process.
+import { accuracyOf, addHits, type Hits } from '../../models/images/accuracy.ts'
+import type { ComputeThread } from '../../runtime/environment.ts'
+import { inParts } from '../part-work.ts'
+import type { Accuracy } from '../report.ts'
+import type { EvaluationRequest } from './compute.ts'
+import type { ImageTask } from './task.ts'
+
+export interface ImageEvaluator {
+  evaluate(parameters: Float32Array): Promise<Accuracy>
+}
+
+const PART_IMAGES = 50
+
+export async function imageEvaluator(options: {
+  readonly threads: readonly ComputeThread[]
+  readonly task: ImageTask
+  /** Test images. */
+  readonly images: number
+}): Promise<ImageEvaluator> {
+  const { threads, task, images } = options
+  await Promise.all(threads.map((thread) => thread.call('openEvaluation', task)))
+  return {
+    async evaluate(values) {
+      const parameters = new Float32Array(new SharedArrayBuffer(values.byteLength))
+      parameters.set(values)
+      const hits: Hits[] = []
+      await inParts<Hits>(threads, {
+        total: images,
+        partSize: PART_IMAGES,
+        work(thread, part) {
+          const request: EvaluationRequest = { parameters, ...part }
+          return thread.call('evaluate', request)
+        },
+        take: (part) => void hits.push(part),
+      })
+      return accuracyOf(addHits(hits))
+    },
+  }
+}

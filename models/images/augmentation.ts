@@ -1,0 +1,115 @@
+// Images to the input of a network: cropped, mirrored and recoloured by chance, then normalised.
+import { assert } from '../../protocol/assert.ts'
+import type { Random } from '../../protocol/random.ts'
+import type { ImageStore } from './image-store.ts'
+
+export interface Augmentation {
+  /** Reflected border, in pixels, that a crop of the old size is taken from. */
+  readonly pad: number
+  /** Mirrors every other image. */
+  readonly flip: boolean
+  /** Strength, 0 to 1, of random brightness, contrast and saturation. */
+  readonly colour: number
+}
+
+export const noAugmentation: Augmentation = { pad: 0, flip: false, colour: 0 }
+
+/** `into`: images x 3 x size x size, (value / 255 - mean) / deviation. */
+export function fillMinibatch({
+  store,
+  indices,
+  augmentation,
+  random,
+  into,
+}: {
+  readonly store: ImageStore
+  readonly indices: Uint32Array
+  readonly augmentation: Augmentation
+  readonly random: Random
+  readonly into: Float32Array
+}): void {
+  const { size, mean, deviation } = store
+  const plane = size * size
+  assert(into.length === indices.length * 3 * plane, 'a minibatch fills its tensor')
+  const colours = new Float32Array(3 * plane)
+  indices.forEach((index, row) => {
+    const { dx, dy, mirrored } = drawCrop(augmentation, random)
+    const columns = sources(size, dx, mirrored)
+    const rows = sources(size, dy, false)
+    const pixels = store.image(index)
+    for (let channel = 0; channel < 3; channel++) {
+      const from = pixels.subarray(channel * plane, (channel + 1) * plane)
+      pick(from, rows, columns, colours.subarray(channel * plane, (channel + 1) * plane))
+    }
+    if (augmentation.colour > 0) recolour(colours, augmentation.colour, random)
+    for (let channel = 0; channel < 3; channel++) {
+      const scale = 1 / (255 * (deviation[channel] ?? 1))
+      const offset = -(mean[channel] ?? 0) / (deviation[channel] ?? 1)
+      const from = colours.subarray(channel * plane, (channel + 1) * plane)
+      normalise(from, { scale, offset }, into.subarray((3 * row + channel) * plane))
+    }
+  })
+}
+
+/** How far the crop lies from the middle; nothing is drawn that is not asked for. */
+export function drawCrop({ pad, flip }: Augmentation, random: Random) {
+  const shift = () => (pad > 0 ? random.below(2 * pad + 1) - pad : 0)
+  const [dx, dy] = [shift(), shift()]
+  return { dx, dy, mirrored: flip && random.next() < 0.5 }
+}
+
+/** Per place along an axis: where it is taken from, reflected at the borders. */
+function sources(size: number, shift: number, mirrored: boolean): Int32Array {
+  return Int32Array.from({ length: size }, (_, at) => {
+    const place = (mirrored ? size - 1 - at : at) + shift
+    return reflected(place, size)
+  })
+}
+
+/** -1 is 1, and size is size - 2: the border itself is not repeated. */
+export function reflected(place: number, size: number): number {
+  const period = Math.max(1, 2 * (size - 1))
+  const within = ((place % period) + period) % period
+  return within < size ? within : period - within
+}
+
+function pick(from: Uint8Array, rows: Int32Array, columns: Int32Array, into: Float32Array): void {
+  const size = columns.length
+  for (let y = 0; y < size; y++) {
+    const row = rows[y]! * size
+    const out = y * size
+    for (let x = 0; x < size; x++) into[out + x] = from[row + columns[x]!]!
+  }
+}
+
+function normalise(
+  from: Float32Array,
+  { scale, offset }: { readonly scale: number; readonly offset: number },
+  into: Float32Array,
+): void {
+  for (let i = 0; i < from.length; i++) into[i] = from[i]! * scale + offset
+}
+
+/** ITU-R BT.601. */
+const LUMA = [0.299, 0.587, 0.114] as const
+
+/** Brightness and contrast times 1 +- strength, then saturation: away from or towards each pixel's grey. */
+export function recolour(planes: Float32Array, strength: number, random: Random): void {
+  const factor = () => 1 + strength * (2 * random.next() - 1)
+  const [brightness, contrast, saturation] = [factor(), factor(), factor()]
+  const count = planes.length / 3
+  let sum = 0
+  for (let i = 0; i < count; i++) sum += greyOf(planes, i, count)
+  const middle = (sum / count) * brightness
+  for (let i = 0; i < count; i++) {
+    const grey = middle + contrast * (brightness * greyOf(planes, i, count) - middle)
+    for (let at = i; at < planes.length; at += count) {
+      const value = middle + contrast * (brightness * planes[at]! - middle)
+      planes[at] = Math.min(255, Math.max(0, grey + saturation * (value - grey)))
+    }
+  }
+}
+
+function greyOf(planes: Float32Array, i: number, count: number): number {
+  return LUMA[0] * planes[i]! + LUMA[1] * planes[i + count]! + LUMA[2] * planes[i + 2 * count]!
+}

@@ -1,0 +1,52 @@
+// Image files to planes of bytes. The only importer of sharp, which must stay in the main thread of its
+// process: it crashes the workers of some engines.
+import sharp from 'sharp'
+
+export class ImageError extends Error {
+  override readonly name = 'ImageError'
+}
+
+/** A picture of a hundred megapixels takes 300 MB decoded. */
+const PIXELS_MAX = 100_000_000
+
+/**
+ * 3 x size x size bytes, red plane first: turned as its EXIF says, the shorter side resized to `size`, the
+ * middle cut out; transparent over white; the first frame of an animation; any colour space as sRGB. Throws
+ * `ImageError`.
+ */
+export async function decodeImage(
+  bytes: Uint8Array,
+  { size }: { readonly size: number },
+): Promise<Uint8Array> {
+  const pixels = await readPixels(bytes, size)
+  const plane = size * size
+  const planes = new Uint8Array(3 * plane)
+  for (let at = 0; at < plane; at++) {
+    planes[at] = pixels[3 * at] ?? 0
+    planes[plane + at] = pixels[3 * at + 1] ?? 0
+    planes[2 * plane + at] = pixels[3 * at + 2] ?? 0
+  }
+  return planes
+}
+
+/** size x size x 3. */
+async function readPixels(bytes: Uint8Array, size: number): Promise<Uint8Array> {
+  try {
+    return await sharp(bytes, { limitInputPixels: PIXELS_MAX, failOn: 'truncated' })
+      .rotate()
+      .flatten({ background: 'white' })
+      .resize(size, size, { fit: 'cover' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer()
+  } catch (cause) {
+    throw new ImageError(explain(cause), { cause })
+  }
+}
+
+function explain(cause: unknown): string {
+  const [line = 'unknown'] = `${cause instanceof Error ? cause.message : cause}`.trim().split('\n')
+  if (/unsupported image format|missing/i.test(line)) return 'not an image that can be read'
+  if (/pixel limit/i.test(line)) return `more than ${PIXELS_MAX / 1e6} megapixels`
+  return `damaged: ${line}`
+}
