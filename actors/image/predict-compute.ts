@@ -10,7 +10,7 @@ import { elementCount, type Tensor, tensorOf } from '../../protocol/tensor.ts'
 import type { Disk } from '../../runtime/environment.ts'
 
 export interface PartToPredict {
-  /** Path of an .onnx file with one input and one output. */
+  /** Path of an .onnx file with one input. */
   readonly model: string
   readonly index: number
   readonly parts: number

@@ -1,7 +1,6 @@
 // Inference through a pipeline: the parts of one model file in processes of their own, batches on their way
 // through them at the same time. The first part is asked; the last one answers.
 import type { Cuts } from '../../models/networks/cut.ts'
-import { assert } from '../../protocol/assert.ts'
 import type { PredictMessage } from '../../protocol/prediction.ts'
 import type { Tensor } from '../../protocol/tensor.ts'
 import type { Clock, Pool, System } from '../../runtime/index.ts'
@@ -13,7 +12,7 @@ export interface PredictPipelineOptions {
   /** Its module serves the kind 'predict-part'. */
   readonly pool: Pool
   readonly clock: Clock
-  /** Path of an .onnx file with one input and one output. */
+  /** Path of an .onnx file with one input. */
   readonly model: string
   /** Processes, and parts that the network is cut into. */
   readonly parts: number
@@ -29,10 +28,10 @@ export interface PredictPipelineOptions {
 
 export interface PredictPipeline {
   /**
-   * What the network makes of a batch. Waits for its turn while too many are on their way; a batch whose
+   * What the network makes of a batch: its outputs in their order. Waits for its turn while too many are on their way; a batch whose
    * process dies goes through again. Throws `AskError`, `refused` where the network cannot take the batch.
    */
-  predict(batch: Tensor): Promise<Tensor>
+  predict(batch: Tensor): Promise<readonly Tensor[]>
   stop(): Promise<void>
 }
 
@@ -65,11 +64,9 @@ export function startPredictPipeline(options: PredictPipelineOptions): PredictPi
   return {
     predict: (values) =>
       turns(() =>
-        patiently(clock, limits, async () => {
+        patiently(clock, limits, () => {
           const asked = { type: 'predict', values: [values] } as const
-          const [answer] = await system.ask(first, asked, { timeoutMs: limits.askTimeoutMs })
-          assert(answer !== undefined, 'a network has an output')
-          return answer
+          return system.ask(first, asked, { timeoutMs: limits.askTimeoutMs })
         }),
       ),
     async stop() {
@@ -81,7 +78,7 @@ export function startPredictPipeline(options: PredictPipelineOptions): PredictPi
 /** The answers to all batches, in their order. */
 export async function predictThroughPipeline(
   options: PredictPipelineOptions & { readonly batches: readonly Tensor[] },
-): Promise<readonly Tensor[]> {
+): Promise<readonly (readonly Tensor[])[]> {
   const pipeline = startPredictPipeline(options)
   try {
     return await Promise.all(options.batches.map(pipeline.predict))

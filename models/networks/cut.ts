@@ -51,8 +51,12 @@ export function cutPlacesOf(graph: Graph, order = 0): CutGraph {
   nodes.forEach(({ inputs, outputs }, index) => {
     for (const output of outputs) if (readers.has(output)) live.add(output)
     for (const input of inputs) if (readers.get(input)?.at(-1) === index) live.delete(input)
-    const isFused = [...live].some((name) => isFusedInto(nodes, readers.get(name)))
-    if (live.size > VALUES_MAX || index === nodes.length - 1 || isFused) return
+    // What ends there cannot pass; nor what comes out of the operator that it would be fused into.
+    const isBound = [...live].some((name) => {
+      const of = readers.get(name) ?? []
+      return of.includes(END) || isFusedInto(nodes, of)
+    })
+    if (live.size > VALUES_MAX || index === nodes.length - 1 || isBound) return
     const values = [...live].map((name) => shapes.value(name))
     const bytes = values.reduce((sum, value) => sum + 4 * sizeOf(value), 0)
     places.push({ at: index + 1, values, bytes })
@@ -65,7 +69,7 @@ const END = Number.POSITIVE_INFINITY
 /** ONNX Runtime computes these in the same pass as what comes before. */
 const fused = new Set(['Relu', 'LeakyRelu', 'Clip', 'Sigmoid', 'HardSigmoid', 'BatchNormalization'])
 
-function isFusedInto(nodes: readonly Node[], readers: readonly number[] = []): boolean {
+function isFusedInto(nodes: readonly Node[], readers: readonly number[]): boolean {
   const [only] = readers
   return readers.length === 1 && only !== undefined && fused.has(nodes[only]?.op ?? '')
 }

@@ -6,8 +6,43 @@ import { openSession } from '../../models/session.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { type Tensor, tensorOf } from '../../protocol/tensor.ts'
 import { createPool, createSystem, realEnvironment } from '../../runtime/index.ts'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { startPredictPipeline } from '../../actors/image/predict-pipeline.ts'
-import { atLeast, type Row, row } from './rows.ts'
+import type { NetworkName } from '../../models/networks/image-network.ts'
+import { imageNetwork, publishedSizeOf, servingGraph } from '../../models/networks/networks.ts'
+import { encodeOnnx } from '../../models/onnx-file.ts'
+import { initialise, layoutOf } from '../../models/parameters.ts'
+import { atLeast, type Bench, type Row, row } from './rows.ts'
+
+/** As published, with weights by chance. */
+const measured: readonly (readonly [network: NetworkName, parts: number])[] = [
+  ['googlenet', 2],
+  ['googlenet', 3],
+  ['googlenet', 4],
+  ['inception-v3', 2],
+]
+
+export const pipelineBench: Bench = async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-pipeline-bench-'))
+  try {
+    const rows: Row[] = []
+    for (const [name, parts] of measured) {
+      const size = publishedSizeOf(name)
+      const network = imageNetwork({ network: name, size, classes: 1_000 })
+      const layout = layoutOf(network.parameters)
+      const values = initialise(layout, randomFor(name))
+      const model = `${folder}/${name}.onnx`
+      writeFileSync(model, encodeOnnx(servingGraph(network, { layout, values }, {})))
+      const workload = { model, size, batch: 8, parts, batches: 8 * parts, rounds: 3 }
+      rows.push(...(await pipelineRows(`${name} at ${size}`, workload)))
+    }
+    return rows
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
 
 export interface PipelineWorkload {
   /** Path of an .onnx file of images of this size. */
@@ -49,7 +84,7 @@ export async function pipelineRows(name: string, workload: PipelineWorkload): Pr
   const cut = start('cut', parts)
   const whole = Array.from({ length: parts }, (_, index) => start(`whole${index}`, 1))
   const images = imagesOf(batch, size)
-  const rate = async (pipelines: readonly { predict(batch: Tensor): Promise<Tensor> }[]) => {
+  const rate = async (pipelines: readonly { predict(batch: Tensor): Promise<unknown> }[]) => {
     const started = performance.now()
     await Promise.all(
       Array.from({ length: batches }, (_, index) =>

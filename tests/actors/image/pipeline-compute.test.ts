@@ -4,6 +4,7 @@ import type { MicroRequest } from '../../../actors/pipeline/stage.ts'
 import type { Graph, Value } from '../../../models/graph.ts'
 import type { ImageNetwork } from '../../../models/networks/image-network.ts'
 import { trainingGraph } from '../../../models/networks/image-training.ts'
+import { imageNetwork } from '../../../models/networks/networks.ts'
 import { initialise, layoutOf, viewsOf } from '../../../models/parameters.ts'
 import { openSession } from '../../../models/session.ts'
 import { randomFor } from '../../../protocol/random.ts'
@@ -38,7 +39,8 @@ const isExample = ({ name }: Value): boolean => /^(images|targets|dropout\/.*)$/
 /** The unsplit network, one micro-batch after the other: mean loss, gradients and statistics. */
 async function unsplit(network: ImageNetwork, parameters: Float32Array, of: Minibatch) {
   const layout = layoutOf(network.parameters)
-  const graph = trainingGraph(network, { from: 0, to: 3, batch: BATCH, ...settings })
+  const to = network.subnetworks.length
+  const graph = trainingGraph(network, { from: 0, to, batch: BATCH, ...settings })
   const session = await open(graph)
   const views = viewsOf(layout, parameters)
   const sum = new Float64Array(layout.count)
@@ -81,7 +83,7 @@ function stagesOf(
     const index = network.parameters.findIndex((each) => each.subnetwork === subnetwork)
     return slices[index]?.offset ?? count
   }
-  const bounds = [0, ...cuts, 3]
+  const bounds = [0, ...cuts, network.subnetworks.length]
   return bounds.slice(0, -1).map((from, index) => {
     const to = bounds[index + 1]!
     const range = [at(from), at(to)] as const
@@ -155,6 +157,17 @@ function expectClose(actual: readonly number[], expected: Float64Array): void {
     expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-5 * Math.max(1, largest)),
   )
 }
+
+test('a published network cut in two gives the loss, gradients and statistics of the whole', async () => {
+  const network = imageNetwork({ network: 'googlenet-small', size: 32, classes: CLASSES })
+  const layout = layoutOf(network.parameters)
+  const parameters = initialise(layout, randomFor('initial'))
+  const minibatch = { sequence: 7, micros: 2 }
+  const expected = await unsplit(network, parameters, minibatch)
+  const actual = await through(stagesOf(network, [3], parameters), minibatch)
+  expect(actual.loss).toBeCloseTo(expected.loss, 5)
+  expectClose(actual.gradient, expected.gradient)
+})
 
 describe('parts of a network with batch normalisation, an auxiliary head and dropout', () => {
   const network = tinyNetwork()
