@@ -16,6 +16,14 @@ import type { RunEvent } from './events.ts'
 import { exampleSource, type FinishedStep } from './example-source.ts'
 import { patience, patiently } from './parameter-client.ts'
 import { parameterShard } from './parameter-shard.ts'
+import {
+  namesOf,
+  type Pipeline,
+  replicaOf,
+  SUBNETWORK,
+  subnetworkConfig,
+  subnetworkName,
+} from './pipeline/processes.ts'
 import type { Restart } from './report.ts'
 import type { TrainerConfig, TrainerMessage } from './trainer.ts'
 import { FormerOwnerError } from './shard-store.ts'
@@ -33,6 +41,8 @@ export interface ClusterOptions {
   /** What runs a trainer; undefined: what runs this process. */
   readonly trainerEngine: (index: number) => Engine | undefined
   readonly latticeWorkers: number
+  /** How a trainer is cut into subnetworks, each a process of its own; absent: it is one process. */
+  readonly pipeline?: Pipeline
   /** Everything of a trainer's configuration but who it is and whom it talks to. */
   readonly trainer: Pick<TrainerConfig, 'codec' | 'task' | 'lanes' | 'stepMsMax'>
   /** What trainers compute on: one device each, and their task on it. Absent: `trainer.task`. */
@@ -122,27 +132,59 @@ export function startCluster(options: ClusterOptions): Cluster {
     workers.set(name, pool.start({ name, actors, onEvent, ...place }))
   }
 
-  function startTrainer(index: number): void {
-    const name = `trainer-${index}`
+  const rangesOfShards = () =>
+    options.ranges.map((range, shard) => ({ ref: shards[shard]?.address, ...range }))
+  const taskOn = (device: string | undefined): unknown =>
+    device === undefined || !options.devices ? options.trainer.task : options.devices.taskOn(device)
+
+  /** `index`: among the processes that compute gradients. */
+  function startComputing(index: number, name: string, actor: Parameters<typeof startWorker>[1]) {
     if (workers.has(name)) return
-    const lattices =
-      options.latticeWorkers > 0 ? startLatticeWorker(index % options.latticeWorkers) : undefined
     const { devices } = options
     const engine = options.trainerEngine(index)
-    const trainerOn = (incarnation: number, device: string | undefined) => ({
+    startWorker(name, actor, { ...(devices && { devices }), ...(engine && { engine }) })
+  }
+
+  function startTrainer(index: number): void {
+    const { pipeline } = options
+    if (pipeline) return startReplica(pipeline, index)
+    const name = `trainer-${index}`
+    const lattices =
+      options.latticeWorkers > 0 ? startLatticeWorker(index % options.latticeWorkers) : undefined
+    startComputing(index, name, (incarnation, device) => ({
       kind: options.trainerKind,
       name: 'trainer',
       config: {
         ...options.trainer,
-        ...(devices && device !== undefined && { task: devices.taskOn(device) }),
+        task: taskOn(device),
         name,
         incarnation,
         source: source.address,
-        shards: options.ranges.map((range, shard) => ({ ref: shards[shard]?.address, ...range })),
+        shards: rangesOfShards(),
         ...(lattices && { lattices }),
       },
+    }))
+  }
+
+  function startReplica(pipeline: Pipeline, replica: number): void {
+    const { codec, stepMsMax } = options.trainer
+    namesOf(pipeline, replica).forEach((name, subnetwork) => {
+      const index = replica * pipeline.subnetworks + subnetwork
+      startComputing(index, name, (incarnation, device) => ({
+        kind: options.trainerKind,
+        name: SUBNETWORK,
+        config: subnetworkConfig(pipeline, {
+          replica,
+          subnetwork,
+          incarnation,
+          source: source.address,
+          shards: rangesOfShards(),
+          task: taskOn(device) as object,
+          codec,
+          stepMsMax,
+        }),
+      }))
     })
-    startWorker(name, trainerOn, { ...(devices && { devices }), ...(engine && { engine }) })
   }
 
   function observe(name: string, event: PoolEvent): void {
@@ -150,14 +192,14 @@ export function startCluster(options: ClusterOptions): Cluster {
     switch (event.type) {
       case 'exited':
         died(name, event)
-        if (name.startsWith('trainer')) forgetTrainer(name, event.incarnation)
+        if (isComputing(name)) forgetTrainer(name, event.incarnation)
         return
       case 'restarting':
         restarting(name, event)
         return
       case 'ready':
         strikeAgain(name)
-        if (!name.startsWith('trainer')) recovered(name)
+        if (!isComputing(name)) recovered(name)
         return
       case 'gave-up':
         options.onGaveUp(`${name}: ${event.cause}`)
@@ -208,13 +250,24 @@ export function startCluster(options: ClusterOptions): Cluster {
   }
 
   function finished(step: FinishedStep): void {
-    recovered(step.trainer)
+    const { pipeline } = options
+    const worked = pipeline ? replicaOf(pipeline, step.trainer) : [step.trainer]
+    // What a subnetwork has done just before its death may be reported after it.
+    for (const name of worked) if (workers.get(name)?.state === 'ready') recovered(name)
     // Every shard has answered, and whoever made the lattices.
     for (const name of deathsInARow.keys()) {
-      if (name === step.trainer || !name.startsWith('trainer')) deathsInARow.delete(name)
+      if (worked.includes(name) || !isComputing(name)) deathsInARow.delete(name)
     }
     options.onFinished(step)
   }
+
+  /** Who pushes to a shard. */
+  const trainersOf = (count: number, shard: number): string[] =>
+    Array.from({ length: count }, (_, index) => {
+      const { pipeline } = options
+      if (!pipeline) return `trainer-${index}`
+      return subnetworkName(pipeline, index, pipeline.owners[shard] ?? 0)
+    })
 
   const askShards = <R>(ask: (shard: Ref<ShardMessage>) => Promise<R>): Promise<R[]> =>
     Promise.all(shards.map((shard) => patiently(clock, CONTROL_PATIENCE, () => ask(shard))))
@@ -226,7 +279,6 @@ export function startCluster(options: ClusterOptions): Cluster {
       return [...restarts, ...pending]
     },
     async begin({ start, kind, trainers, lanes, parameters, configuration }) {
-      const names = Array.from({ length: trainers }, (_, index) => `trainer-${index}`)
       const statuses = await Promise.all(
         shards.map((shard, index) => {
           const { offset, length } = rangeOf(options, index)
@@ -238,7 +290,7 @@ export function startCluster(options: ClusterOptions): Cluster {
           }
           const message = {
             type: 'begin',
-            start: { ...start, trainers: names, ...part, ...roles },
+            start: { ...start, trainers: trainersOf(trainers, index), ...part, ...roles },
           } as const
           return patiently(clock, CONTROL_PATIENCE, () => system.ask(shard, message, limits))
         }),
@@ -307,7 +359,8 @@ export function startCluster(options: ClusterOptions): Cluster {
       workers.get(name)?.kill(fault === 'kill' ? 'SIGKILL' : 'SIGSTOP')
       return
     }
-    const trainer = system.ref<TrainerMessage>({ member: name, path: '/trainer' })
+    const path = name.startsWith(SUBNETWORK) ? `/${SUBNETWORK}` : '/trainer'
+    const trainer = system.ref<TrainerMessage>({ member: name, path })
     const isHeard = trainer.tell({ type: 'fail', how: fault }) === 'accepted'
     if (!isHeard) struckWhenReady.set(name, fault)
   }
@@ -344,6 +397,9 @@ function restartOf(
 function isHopeless(cause: string): boolean {
   return [DiskFullError, FormerOwnerError].some(({ name }) => cause.includes(`${name}: `))
 }
+
+const isComputing = (name: string): boolean =>
+  name.startsWith('trainer') || name.startsWith(SUBNETWORK)
 
 // Trainers stop before the shards they push to.
 function rank(name: string): number {

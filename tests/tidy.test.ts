@@ -22,6 +22,8 @@ const entryPoints = [
   'actors/device-probe.ts',
   'actors/speech/compute-thread.ts',
   'actors/image/compute-thread.ts',
+  'actors/image/pipeline-thread.ts',
+  'actors/image/predict-thread.ts',
   'actors/demo/digits-thread.ts',
   'models/index.ts',
   'runtime/index.ts',

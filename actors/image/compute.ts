@@ -80,7 +80,7 @@ async function trainStep(work: Opened, request: StepRequest): Promise<StepResult
   fillMinibatch({ store, indices, augmentation: task.augmentation, random, into: images })
   const targets = BigInt64Array.from(indices, (index) => BigInt(store.labels[index] ?? 0))
   const before = network.computeMs
-  const loss = await network.train({ parameters, gradient, images, targets, random })
+  const loss = await network.train({ parameters, gradient, images, targets, sequence })
   const computeMs = network.computeMs - before
   const isSound = Number.isFinite(loss) && Number.isFinite(normOf(gradient))
   if (!isSound) standStill(network, gradient, parameters)

@@ -7,9 +7,9 @@ import { trainingGraph } from '../../models/networks/image-training.ts'
 import { imageNetwork } from '../../models/networks/networks.ts'
 import { type ParameterLayout, viewsOf } from '../../models/parameters.ts'
 import { openSession, type Session } from '../../models/session.ts'
-import type { Random } from '../../protocol/random.ts'
-import { elementCount, type Tensor, tensorOf } from '../../protocol/tensor.ts'
+import { type Tensor, tensorOf } from '../../protocol/tensor.ts'
 import type { Clock } from '../../runtime/environment.ts'
+import { masksOf } from './masks.ts'
 import { type ImageTask, imageLayout } from './task.ts'
 
 export interface WorkingNetwork {
@@ -31,15 +31,13 @@ export interface WorkingNetwork {
     /** batch x 3 x size x size. */
     readonly images: Float32Array
     readonly targets: BigInt64Array
-    /** Of the dropout masks. */
-    readonly random: Random
+    readonly sequence: number
   }): Promise<number>
   /** images x classes, by the running statistics. */
   evaluate(parameters: Float32Array, images: Float32Array): Promise<Float32Array>
 }
 
 const IMAGES = 'images'
-const DROPOUT = 'dropout/'
 
 export function workingNetwork(task: ImageTask, clock: Clock): WorkingNetwork {
   const { threads, device = 'cpu', batch, labelSmoothing, auxiliaryWeight } = task
@@ -80,7 +78,7 @@ export function workingNetwork(task: ImageTask, clock: Clock): WorkingNetwork {
     loseDevice() {
       isLost = true
     },
-    async train({ parameters, gradient, images, targets, random }) {
+    async train({ parameters, gradient, images, targets, sequence }) {
       const { graph, session } = await training()
       const loss = new Float32Array(1)
       const views = viewsOf(layout, gradient)
@@ -92,7 +90,7 @@ export function workingNetwork(task: ImageTask, clock: Clock): WorkingNetwork {
       }
       const feeds: Record<string, Tensor> = {
         ...parametersOf(graph, viewsOf(layout, parameters)),
-        ...masksOf(graph, random),
+        ...masksOf(graph, { seed: task.seed, sequence, from: 0, to: batch }),
         [IMAGES]: tensorOf(images, [batch, 3, size, size]),
         targets: { dtype: 'int64', shape: [batch], bytes: new Uint8Array(targets.buffer) },
       }
@@ -142,21 +140,6 @@ function parametersOf(
     inputs.flatMap(({ name }) => {
       const view = views[name]
       return view ? [[name, view] as const] : []
-    }),
-  )
-}
-
-/** 0, or 1 / kept so that sums keep their mean (inverted dropout). */
-function masksOf({ inputs, metadata }: Graph, random: Random): Record<string, Tensor> {
-  return Object.fromEntries(
-    inputs.flatMap(({ name, shape }) => {
-      if (!name.startsWith(DROPOUT)) return []
-      const extents = shape as readonly number[]
-      const dropped = Number(metadata?.[name] ?? 0)
-      const mask = Float32Array.from({ length: elementCount(extents) }, () =>
-        random.next() < dropped ? 0 : 1 / (1 - dropped),
-      )
-      return [[name, tensorOf(mask, extents)] as const]
     }),
   )
 }

@@ -2,7 +2,7 @@
 // default; `completeImageOptions` fills them in and refuses what is out of range, by name.
 import type { OptimizerName } from '../../models/optimizers/index.ts'
 import type { NetworkName } from '../../models/networks/image-network.ts'
-import { networkNames } from '../../models/networks/networks.ts'
+import { imageNetwork, networkNames } from '../../models/networks/networks.ts'
 import { type ChaosFault, parseChaos } from '../chaos-plan.ts'
 import {
   checkBounds,
@@ -121,6 +121,7 @@ export function completeImageOptions(options: ImageOptions): CompleteImageOption
     out: `runs/image-${seed}`,
     ...options,
     replicas: options.replicas ?? Math.max(1, Math.floor(workers / subnetworks)),
+    shards: options.shards ?? Math.max(imageDefaults.shards, subnetworks),
     workers,
     chaos: parseChaos(options.chaos ?? ''),
   }
@@ -141,7 +142,7 @@ export function completeImageOptions(options: ImageOptions): CompleteImageOption
 }
 
 function checkProcesses(options: CompleteImageOptions): void {
-  const { workers, replicas, subnetworks, batch, microBatches, policy } = options
+  const { workers, replicas, subnetworks, shards, batch, microBatches, policy } = options
   if (workers !== replicas * subnetworks) {
     const needed = `${replicas} replicas of ${subnetworks} subnetworks are ${replicas * subnetworks}`
     throw new OptionError(`workers: ${workers}; ${needed} processes: leave --workers out`)
@@ -149,7 +150,17 @@ function checkProcesses(options: CompleteImageOptions): void {
   if (batch % microBatches !== 0) {
     throw new OptionError(`micro-batches: ${microBatches} do not divide a batch of ${batch}`)
   }
-  if (policy.startsWith('ssp') && subnetworks > 1) {
+  if (subnetworks === 1) return
+  const { network, size } = options
+  const most = imageNetwork({ network, size, classes: 2 }).subnetworks.length
+  if (subnetworks > most) {
+    throw new OptionError(`subnetworks: ${subnetworks}; ${network} is cut into 1 to ${most}`)
+  }
+  if (shards < subnetworks) {
+    const own = `each of ${subnetworks} subnetworks has its own`
+    throw new OptionError(`shards: ${shards}; ${own}: give ${subnetworks} or more`)
+  }
+  if (policy.startsWith('ssp')) {
     throw new OptionError(`policy: ${policy} waits for trainers; subnetworks take another`)
   }
 }

@@ -25,8 +25,7 @@ export function planImages(options: CompleteImageOptions, images: number): Train
     examples: 'images',
     kind: 'images',
     trainers: replicas,
-    // hard-sync: a second lane would push into the next round. SSP: it would go on while the first waits.
-    lanes: policy.name === 'hard-sync' || policy.name === 'ssp' ? 1 : 2,
+    lanes: lanesOf(options),
     stepsPerEpoch,
     start: {
       phase: 1,
@@ -37,6 +36,17 @@ export function planImages(options: CompleteImageOptions, images: number): Train
     },
     configuration: {},
   }
+}
+
+/**
+ * Minibatches that a replica may have under way. hard-sync: a second one would push into the next round.
+ * SSP: it would go on while the first waits. Of subnetworks: what fills the pipeline, and one whose push is
+ * on its way.
+ */
+export function lanesOf({ policy, subnetworks, microBatches }: CompleteImageOptions): number {
+  const { name } = parsePolicy(policy)
+  if (name === 'hard-sync' || name === 'ssp') return 1
+  return Math.ceil(subnetworks / microBatches) + 1
 }
 
 /** RMSProp with epsilon 1.0 and momentum (Szegedy 2015, section 8); Nesterov's momentum. */

@@ -13,6 +13,7 @@ import { keep, type RunWorld, timed, type UnderWay } from '../run/world.ts'
 import { type ImageEvaluator, imageEvaluator } from './evaluator.ts'
 import type { CompleteImageOptions } from './options.ts'
 import { planImages } from './plan.ts'
+import { pipelineOf } from './partition.ts'
 import { type PreparedImages, prepareImages } from './prepare.ts'
 import { concludeImages } from './report.ts'
 import { type ImageTask, imageLayout, sectionsOf } from './task.ts'
@@ -46,11 +47,14 @@ async function runImages(world: ImageWorld, life: Life): Promise<ImageReport> {
   const network = imageNetwork(task.network)
   const part = planImages(options, images.sizes.train)
   const evaluator = await halt.until(imageEvaluator({ threads, task, images: images.sizes.test }))
+  const pipeline = options.subnetworks > 1 ? pipelineOf(options, network) : undefined
+  if (pipeline) emit({ type: 'note', message: pipeline.shown })
   const cluster = startProcesses(world, life, {
     opened,
     layout: imageLayout(network),
     sections: sectionsOf(network),
-    trainerKind: 'image-trainer',
+    trainerKind: pipeline ? 'image-subnetwork' : 'image-trainer',
+    ...(pipeline && { pipeline }),
     task,
     onFinished: (step) => run.onStep(step),
   })

@@ -255,10 +255,13 @@ function batchNorm(context: LayerContext, x: Handle): Handle {
   }
   statistics('running_mean', 0)
   statistics('running_var', 1)
-  // The operator writes into its running statistics: no other node may share them.
-  const zeros = b.initializer(`${prefix}zeros`, tensorOf(new Float32Array(shape[0] ?? 0)))
-  const ones = b.initializer(`${prefix}ones`, tensorOf(new Float32Array(shape[0] ?? 0).fill(1)))
-  const [y, mean, variance] = b.nodes('BatchNormalization', [x, gain, bias, zeros, ones], {
+  // The operator writes into its running statistics, so no two may share them; and ONNX Runtime makes one of
+  // constants of at most 8 elements that are equal. With momentum 0 it does not matter what they are.
+  const place = 2 * account.statistics.length + 1
+  const unread = (each: string, value: number) =>
+    b.initializer(prefix + each, tensorOf(new Float32Array(shape[0] ?? 0).fill(value)))
+  const former = [unread('former/mean', place), unread('former/variance', place + 1)]
+  const [y, mean, variance] = b.nodes('BatchNormalization', [x, gain, bias, ...former], {
     attributes: { epsilon, training_mode: integer(1), momentum: float(0) },
     outputs: [`${prefix}normal`, `statistics/${prefix}running_mean`, `${prefix}variance`],
   })

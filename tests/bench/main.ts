@@ -6,6 +6,7 @@ import { actorsBench } from './actors.ts'
 import { cifarBench } from './cifar.ts'
 import { decoderBench } from './decoder.ts'
 import { demoBench } from './demo.ts'
+import { pipelineBench } from './pipeline.ts'
 import { type Bench, comparison, describeMachine, type Row, table } from './rows.ts'
 import {
   computeShareBench,
@@ -20,6 +21,7 @@ const selfMade: Readonly<Record<string, Bench>> = {
   demo: demoBench,
   decoder: decoderBench,
   actors: actorsBench,
+  pipeline: pipelineBench,
 }
 const benches: Readonly<Record<string, Bench>> = {
   ...selfMade,

@@ -51,6 +51,17 @@ test('workers, replicas and subnetworks follow from each other', () => {
   expect(shape({ subnetworks: 2, workers: 6 })).toEqual([6, 3, 2])
 })
 
+test('every subnetwork has a shard at least, and minibatches enough to keep it busy', () => {
+  expect(options({ subnetworks: 3 }).shards).toBe(3)
+  expect(options({ subnetworks: 3, shards: 5 }).shards).toBe(5)
+  expect(options({}).shards).toBe(2)
+  const lanes = (changes: Partial<ImageOptions>) => planImages(options(changes), 640).lanes
+  expect(lanes({})).toBe(2)
+  expect(lanes({ subnetworks: 3 })).toBe(4)
+  expect(lanes({ subnetworks: 3, microBatches: 2 })).toBe(3)
+  expect(lanes({ subnetworks: 3, policy: 'hard-sync' })).toBe(1)
+})
+
 const refused: readonly (readonly [Partial<ImageOptions>, string])[] = [
   [{ workers: 5, subnetworks: 2 }, 'workers: 5; 2 replicas of 2 subnetworks are 4 processes'],
   [{ batch: 10, microBatches: 3 }, 'micro-batches: 3 do not divide a batch of 10'],
@@ -58,6 +69,8 @@ const refused: readonly (readonly [Partial<ImageOptions>, string])[] = [
   [{ epochs: 1.5 }, 'epochs: 1.5 is out of range'],
   [{ network: 'vgg' as never }, "network: 'vgg'; give one of googlenet"],
   [{ schedule: 'step' as never }, "schedule: 'step'; give constant, linear"],
+  [{ subnetworks: 2, shards: 1 }, 'shards: 1; each of 2 subnetworks has its own: give 2 or more'],
+  [{ subnetworks: 60 }, 'subnetworks: 60; googlenet-small is cut into 1 to '],
   [{ policy: 'ssp:2', subnetworks: 2 }, 'policy: ssp:2 waits for trainers'],
   [{ chaos: 'kill:subnetwork@30%' }, 'chaos: kill:subnetwork meets nobody'],
   [{ colour: 2 }, 'colour: 2 is out of range; give 0 to 1'],

@@ -1,0 +1,68 @@
+// One part of a network for inference, in a process of its own: it computes its part of a batch and passes
+// the batch on with the question, so that the last part answers the asker.
+import { PredictMessage } from '../../protocol/prediction.ts'
+import { type Infer, optional, plain, ref, struct } from '../../protocol/schema.ts'
+import type { Tensor } from '../../protocol/tensor.ts'
+import { type ActorDefinition, next, type Outcome } from '../../runtime/actor.ts'
+import type { ComputeThread } from '../../runtime/environment.ts'
+
+export const PredictPartConfig = struct({
+  /** The part after this one; absent in the last. */
+  after: optional(ref<PredictMessage>()),
+  /** Handed to the compute thread's `openPart`: `PartToPredict`. */
+  part: plain,
+})
+export type PredictPartConfig = Infer<typeof PredictPartConfig>
+
+type Message =
+  | PredictMessage
+  | { readonly type: 'opened'; readonly outcome: Outcome<unknown> }
+  | {
+      readonly type: 'computed'
+      readonly asked: PredictMessage
+      readonly outcome: Outcome<readonly Tensor[]>
+    }
+
+interface Part {
+  readonly config: PredictPartConfig
+  readonly compute: ComputeThread
+}
+
+/** `computeModule` calls `serveCompute` with the methods `openPart` and `predictPart`. */
+export function predictPart(
+  computeModule: string,
+): ActorDefinition<PredictPartConfig, Part, Message> {
+  return {
+    kind: 'predict-part',
+    protocol: PredictMessage,
+    config: PredictPartConfig,
+    start(config, { environment, pipe }) {
+      const compute = environment.compute.start(computeModule)
+      pipe(compute.call('openPart', config.part), (outcome) => ({ type: 'opened', outcome }))
+      return { config, compute }
+    },
+    receive(part, message, { pipe, forward, refuse }) {
+      const { compute, config } = part
+      if (message.type === 'predict') {
+        // The thread serves calls in order, so batches keep theirs.
+        const computed = compute.call('predictPart', message.values) as Promise<readonly Tensor[]>
+        pipe(computed, (outcome) => ({ type: 'computed', asked: message, outcome }))
+        return next(part)
+      }
+      if (message.type === 'opened') {
+        if (!message.outcome.ok) throw message.outcome.error
+        return next(part)
+      }
+      const { asked, outcome } = message
+      // Of the batch, not of this part: the next one may be good.
+      if (!outcome.ok) refuse(asked, 'refused', outcome.error.message)
+      else if (!config.after) asked.replyTo.tell(outcome.value)
+      else {
+        const passed = forward(config.after, { ...asked, values: outcome.value })
+        if (passed === 'accepted') return next(part)
+        refuse(asked, passed === 'full' ? 'overloaded' : 'unreachable', `the next part: ${passed}`)
+      }
+      return next(part)
+    },
+  }
+}

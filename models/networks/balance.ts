@@ -1,0 +1,103 @@
+// Parts of a graph for inference that take equally long: cut by multiply-adds, measured, and cut again by
+// what was measured, until it gets no better.
+import { elementCount, type Tensor, tensorOf } from '../../protocol/tensor.ts'
+import type { Graph, Node, Value } from '../graph.ts'
+import type { Session } from '../session.ts'
+import { type CutGraph, type Cuts, cutAt, cutPlacesOf, planCuts } from './cut.ts'
+
+export interface BalanceOptions {
+  readonly parts: number
+  /** Rows of the first extent where it is symbolic. */
+  readonly batch: number
+  readonly openSession: (graph: Graph) => Promise<Pick<Session, 'run'>>
+  /** Milliseconds, of any start. */
+  readonly now: () => number
+  /** Of every part; the first warms up and does not count. Default 5. */
+  readonly runs?: number
+  /** Cuts that are tried. Default 8. */
+  readonly rounds?: number
+}
+
+export interface Balanced {
+  readonly cuts: Cuts
+  readonly partsMs: readonly number[]
+}
+
+/** Multiply-adds of one core in the time that a byte takes on its way, at either end: as measured, about. */
+const WORK_PER_BYTE = 10
+/** Orders of the nodes that are looked at. */
+const ORDERS = 48
+
+/** The parts of a model file. */
+export function partsFor(graph: Graph, parts: number, cuts = estimateCuts(graph, parts)): Graph[] {
+  return cutAt(cutPlacesOf(graph, cuts.order), cuts.at)
+}
+
+/** Without measuring: as the file orders its nodes. */
+export function estimateCuts(graph: Graph, parts: number): Cuts {
+  const { work, ...cut } = cutPlacesOf(graph)
+  const { at } = planCuts(cut, { parts, work, workPerByte: WORK_PER_BYTE })
+  return { order: 0, at }
+}
+
+export async function balanceCuts(graph: Graph, options: BalanceOptions): Promise<Balanced> {
+  const { parts, rounds = 8 } = options
+  const orders = Array.from({ length: ORDERS }, (_, order) => cutPlacesOf(graph, order))
+  const scale = new Map<Node, number>()
+  let best: Balanced = { cuts: estimateCuts(graph, parts), partsMs: [] }
+  const tried = new Set<string>()
+  for (let round = 0; round < rounds; round++) {
+    const { cut, order, at, work } = planBest(orders, scale, parts)
+    const key = `${order}:${at}`
+    if (tried.has(key)) break
+    tried.add(key)
+    const partsMs = await measureParts(cutAt(cut, at), options)
+    const isBetter = Math.max(...partsMs) < Math.max(...best.partsMs)
+    if (round === 0 || isBetter) best = { cuts: { order, at }, partsMs }
+    const [total, sum] = [sumOf(partsMs), sumOf(work)]
+    partsMs.forEach((ms, part) => {
+      const [from, to] = [at[part - 1] ?? 0, at[part] ?? work.length]
+      const factor = ms / total / (sumOf(work.slice(from, to)) / sum)
+      for (const node of cut.nodes.slice(from, to)) scale.set(node, (scale.get(node) ?? 1) * factor)
+    })
+  }
+  return best
+}
+
+/** Of all orders the cuts that should be fastest, by what is known of the nodes. */
+function planBest(orders: readonly CutGraph[], scale: ReadonlyMap<Node, number>, parts: number) {
+  const planned = orders.map((cut, order) => {
+    const work = cut.work.map((each, node) => each * (scale.get(cut.nodes[node]!) ?? 1))
+    const plan = planCuts(cut, { parts, work, workPerByte: WORK_PER_BYTE })
+    return { cut, order, work, ...plan }
+  })
+  return planned.reduce((best, plan) => (plan.slowest < best.slowest ? plan : best))
+}
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, each) => sum + each, 0)
+
+async function measureParts(
+  graphs: readonly Graph[],
+  { batch, openSession, now, runs = 5 }: BalanceOptions,
+): Promise<number[]> {
+  const found: number[] = []
+  for (const graph of graphs) {
+    const session = await openSession(graph)
+    const feeds = Object.fromEntries(
+      graph.inputs.map((value) => [value.name, onesFor(value, batch)]),
+    )
+    let fastest = Number.POSITIVE_INFINITY
+    for (let run = 0; run < runs; run++) {
+      const started = now()
+      await session.run(feeds)
+      if (run > 0) fastest = Math.min(fastest, now() - started)
+    }
+    found.push(fastest)
+  }
+  return found
+}
+
+function onesFor({ shape }: Value, batch: number): Tensor {
+  const extents = shape.map((extent) => (typeof extent === 'number' ? extent : batch))
+  return tensorOf(new Float32Array(elementCount(extents)).fill(1), extents)
+}
