@@ -13,6 +13,7 @@ import {
   type Node,
   type Value,
 } from './graph.ts'
+import { literalEvaluator } from './literals.ts'
 import { axesOf, inferDTypes, inferShapes } from './shapes/shapes.ts'
 
 export type Handle = Value
@@ -84,17 +85,13 @@ export function graphBuilder(name: string, base?: Graph): Builder {
     while (values.has(`${stem}/${count}`)) count += 1
     return `${stem}/${count}`
   }
-  const literals = (wanted: string): number[] | undefined => {
-    const tensor = initializers.get(wanted)
-    if (tensor?.dtype !== 'int64') return undefined
-    const { buffer, byteOffset, byteLength } = tensor.bytes.slice()
-    return Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number)
-  }
+  const { literals, learn } = literalEvaluator(initializers)
   const append = (node: Node, { dtype, shape }: Pick<NodeOptions, 'dtype' | 'shape'> = {}) => {
     const given = node.inputs.map((input) => (input ? values.get(input) : undefined))
     const shapes = shape ? [shape] : inferShapes(node, given, literals)
     const dtypes = dtype ? [dtype] : inferDTypes(node, given)
     nodes.push(node)
+    learn(node, given)
     return node.outputs.map((output, index) => {
       if (!output) return undefined
       const [type, extents] = [dtypes[index] ?? dtypes[0], shapes[index]]
