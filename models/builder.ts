@@ -37,6 +37,8 @@ export interface Builder {
   /** The axes a reduction works on, from its second input or its attribute. */
   axesOf(node: Node, rank: number): number[]
   named(handle: Handle, name: string): Handle
+  /** Its numbers, where they are known before the graph runs. */
+  known(handle: Handle): number[] | undefined
   build(outputs: readonly Handle[], metadata?: Readonly<Record<string, string>>): Graph
 }
 
@@ -139,6 +141,7 @@ export function graphBuilder(name: string, base?: Graph): Builder {
       return append({ op, name: nodeName, inputs, outputs: names, attributes })
     },
     value: lookUp,
+    known: ({ name: wanted }) => literals(wanted),
     axesOf: (node, rank) => axesOf(node, rank, literals),
     named: (handle, output) => builder.node('Identity', [handle], { name: output }),
     build: (outputs, metadata) => ({
