@@ -3,6 +3,7 @@
 import { backward } from '../autodiff/backward.ts'
 import { type Builder, graphBuilder, type Handle } from '../builder.ts'
 import { type Graph, integer } from '../graph.ts'
+import { lowerForTraining } from '../lowering/training.ts'
 import type { ImageNetwork, ImageParameter, NetworkPart } from './image-network.ts'
 
 export interface TrainingOptions extends Pick<NetworkPart, 'from' | 'to'> {
@@ -22,7 +23,7 @@ export interface TrainingOptions extends Pick<NetworkPart, 'from' | 'to'> {
  */
 export function trainingGraph(network: ImageNetwork, options: TrainingOptions): Graph {
   const { from, to, batch } = options
-  const forward = network.forward({ from, to, batch, mode: 'training' })
+  const forward = lowerForTraining(network.forward({ from, to, batch, mode: 'training' }))
   const wanted = trainedParameters(network, options).map(({ name }) => name)
   if (from > 0) wanted.push('activations')
   const isLast = to === network.subnetworks.length

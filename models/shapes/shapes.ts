@@ -1,7 +1,7 @@
 // Shape inference for the operators that the gradient rules emit or differentiate: enough to know which
 // axes were broadcast. Symbolic extents (strings) stay symbolic.
 import type { DType } from '../../protocol/tensor.ts'
-import { GraphError, integerOf, integersOf, type Node, type Value } from '../graph.ts'
+import { type Extent, GraphError, integerOf, integersOf, type Node, type Value } from '../graph.ts'
 import type { Literals, OutputsRule, Shape, ShapeRule } from './rule.ts'
 import { windowOutputsRules, windowRules } from './windows.ts'
 
@@ -75,7 +75,13 @@ const reduce: ShapeRule = (node, [x = []], literals) => {
 }
 
 /** Operators of several outputs. */
-const outputsRules: Readonly<Record<string, OutputsRule>> = { ...windowOutputsRules }
+const outputsRules: Readonly<Record<string, OutputsRule>> = {
+  ...windowOutputsRules,
+  Split: (node, [x = []], literals) => {
+    const axis = (integerOf(node, 'axis', 0) + x.length) % x.length
+    return splitLengths(node, x[axis], literals).map((length) => x.with(axis, length))
+  },
+}
 
 const rules: Readonly<Record<string, ShapeRule>> = {
   ...windowRules,
@@ -201,6 +207,21 @@ export function axesOf(node: Node, rank: number, literals: Literals): number[] {
   const isAll = given.length === 0 && integerOf(node, 'noop_with_empty_axes', 0) === 0
   const axes = isAll ? Array.from({ length: rank }, (_, axis) => axis) : given
   return axes.map((axis) => (axis + rank) % rank)
+}
+
+/** How long each output of Split is: as given, or equally long. */
+function splitLengths(
+  node: Node,
+  extent: Extent | undefined,
+  literals: Literals,
+): readonly Extent[] {
+  const given = literals(node.inputs[1] ?? '')
+  if (given) return given
+  const { length } = node.outputs
+  const isKnown = typeof extent === 'number' && !node.inputs[1]
+  if (!isKnown) throw new GraphError(`${node.name}: the lengths of Split are not known`)
+  const part = Math.ceil(extent / length)
+  return node.outputs.map((_, index) => Math.min(part, extent - index * part))
 }
 
 function padded(node: Node, [x = []]: readonly Shape[], literals: Literals): Shape {

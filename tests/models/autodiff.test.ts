@@ -149,6 +149,27 @@ const slice = (
 })
 
 const cases: readonly Case[] = [
+  {
+    op: 'Split',
+    what: 'a part that leads nowhere, and one that does',
+    shapes: [[5, 3]],
+    apply(b, [x]) {
+      const [, second] = b.nodes('Split', [x, b.integers([2, 3])], { outputs: 2 })
+      return second!
+    },
+  },
+  {
+    op: 'Split',
+    what: 'equal parts, weighed against each other',
+    shapes: [[2, 6]],
+    apply(b, [x]) {
+      const [first, second] = b.nodes('Split', [x], {
+        attributes: { axis: integer(1) },
+        outputs: 2,
+      })
+      return b.node('Mul', [first, second])
+    },
+  },
   unary('Identity'),
   unary('Neg'),
   unary('Relu', smooth),

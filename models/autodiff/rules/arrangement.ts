@@ -21,6 +21,16 @@ export const arrangementRules: GradientRules = {
   GatherElements: pickRule,
   Slice: pickRule,
   Concat: concatRule,
+  // Parts that lead nowhere have no gradient: zeros stand in their place.
+  Split: (b, { node, grads, outputs }) => {
+    const parts = outputs.map((output, index) => {
+      if (!output) return undefined
+      const { shape } = output
+      const zeros = () => [b.constant([0], []), b.node('Shape', [output], { dtype: 'int64' })]
+      return grads[index] ?? b.node('Expand', zeros(), { shape })
+    })
+    return [b.node('Concat', parts, { attributes: { axis: integer(integerOf(node, 'axis', 0)) } })]
+  },
 }
 
 /**
