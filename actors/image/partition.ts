@@ -9,9 +9,11 @@ import {
 } from '../../models/networks/partition.ts'
 import { assert } from '../../protocol/assert.ts'
 import { elementCount } from '../../protocol/tensor.ts'
+import type { ComputeThread, Disk } from '../../runtime/environment.ts'
 import type { Pipeline } from '../pipeline/processes.ts'
 import type { CompleteImageOptions } from './options.ts'
 import { lanesOf } from './plan.ts'
+import type { ImageTask } from './task.ts'
 
 export interface CutNetwork {
   readonly plan: PartitionPlan
@@ -21,6 +23,21 @@ export interface CutNetwork {
 
 /** Bytes that a link between two processes of one machine carries in a millisecond, copies included. */
 const BYTES_PER_MS = 500_000
+
+/** What each subnetwork costs on this machine: measured once a run, for whoever resumes it must cut alike. */
+export async function costsOf(
+  task: ImageTask,
+  {
+    disk,
+    thread,
+    path,
+  }: { readonly disk: Disk; readonly thread: ComputeThread; readonly path: string },
+): Promise<readonly SubnetworkCost[]> {
+  if (disk.exists(path)) return JSON.parse(new TextDecoder().decode(disk.read(path)))
+  const costs = (await thread.call('measureCosts', task)) as readonly SubnetworkCost[]
+  disk.write(path, new TextEncoder().encode(`${JSON.stringify(costs, null, 2)}\n`))
+  return costs
+}
 
 export function cutNetwork(
   network: ImageNetwork,
@@ -43,9 +60,13 @@ export function cutNetwork(
 }
 
 /** What the processes of a run are told of how its replicas are cut, and a line that shows it. */
-export function pipelineOf(options: CompleteImageOptions, network: ImageNetwork) {
+export function pipelineOf(
+  options: CompleteImageOptions,
+  network: ImageNetwork,
+  costs: readonly SubnetworkCost[],
+) {
   const { subnetworks: parts, batch, microBatches: micros, policy } = options
-  const { plan, lengths } = cutNetwork(network, { parts, batch: batch / micros })
+  const { plan, lengths } = cutNetwork(network, { parts, batch: batch / micros, costs })
   const pipeline: Omit<Pipeline, 'owners' | 'subnetworks'> = {
     micros,
     lanes: lanesOf(options),

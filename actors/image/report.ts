@@ -51,7 +51,7 @@ export async function concludeImages(
     staleness: describeStaleness(statuses),
     restarts,
     throughput: { imagesPerSecond: tally.examples / Math.max(1e-9, tally.seconds) },
-    computeShare: tally.computeMs / Math.max(1e-9, tally.trainerMs),
+    computeShare: tally.computeMs / Math.max(1e-9, tally.trainerMs * options.subnetworks),
     skipped,
     nonFinite: tally.nonFinite,
     model: writeModel(run, { parameters, network, images }),

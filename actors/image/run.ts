@@ -3,7 +3,9 @@
 import type { ImageNetwork } from '../../models/networks/image-network.ts'
 import { auxiliaryWeightOf, imageNetwork } from '../../models/networks/networks.ts'
 import { initialise } from '../../models/parameters.ts'
+import { assert } from '../../protocol/assert.ts'
 import { randomFor } from '../../protocol/random.ts'
+import type { ComputeThread } from '../../runtime/environment.ts'
 import type { ImageReport } from '../report.ts'
 import { type Life, openLife, type RunHandle, startRun } from '../run/life.ts'
 import { keepFinished, type TrainingPart, trainPart } from '../run/part.ts'
@@ -13,7 +15,7 @@ import { keep, type RunWorld, timed, type UnderWay } from '../run/world.ts'
 import { type ImageEvaluator, imageEvaluator } from './evaluator.ts'
 import type { CompleteImageOptions } from './options.ts'
 import { planImages } from './plan.ts'
-import { pipelineOf } from './partition.ts'
+import { costsOf, pipelineOf } from './partition.ts'
 import { type PreparedImages, prepareImages } from './prepare.ts'
 import { concludeImages } from './report.ts'
 import { type ImageTask, imageLayout, sectionsOf } from './task.ts'
@@ -47,8 +49,10 @@ async function runImages(world: ImageWorld, life: Life): Promise<ImageReport> {
   const network = imageNetwork(task.network)
   const part = planImages(options, images.sizes.train)
   const evaluator = await halt.until(imageEvaluator({ threads, task, images: images.sizes.test }))
-  const pipeline = options.subnetworks > 1 ? pipelineOf(options, network) : undefined
-  if (pipeline) emit({ type: 'note', message: pipeline.shown })
+  const pipeline =
+    options.subnetworks > 1
+      ? await halt.until(cutReplicas(world, { network, task, threads }))
+      : undefined
   const cluster = startProcesses(world, life, {
     opened,
     layout: imageLayout(network),
@@ -77,6 +81,23 @@ async function runImages(world: ImageWorld, life: Life): Promise<ImageReport> {
   }
   const statuses = await halt.until(cluster.statuses())
   return await halt.until(concludeImages(run, { statuses, network, images, evaluator }))
+}
+
+async function cutReplicas(
+  { environment, options, emit }: ImageWorld,
+  run: {
+    readonly network: ImageNetwork
+    readonly task: ImageTask
+    readonly threads: readonly ComputeThread[]
+  },
+): Promise<ReturnType<typeof pipelineOf>> {
+  const [thread] = run.threads
+  assert(thread !== undefined, 'the control process has a compute thread')
+  const path = `${options.out}/images/costs.json`
+  const costs = await costsOf(run.task, { disk: environment.disk, thread, path })
+  const pipeline = pipelineOf(options, run.network, costs)
+  emit({ type: 'note', message: pipeline.shown })
+  return pipeline
 }
 
 /** On the way: an evaluation takes time from the trainers. */

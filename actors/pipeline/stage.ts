@@ -165,7 +165,7 @@ export function takeActivations(
   world: StageWorld,
 ): void {
   const flow = flowOf(stage, pass)
-  assert(flow.arrived === micro, 'activations come in order')
+  if (flow.arrived !== micro) return missed(stage, world)
   flow.arrived += 1
   flow.activations.push(activations)
   advance(stage, world)
@@ -177,10 +177,15 @@ export function takeGradient(
   world: StageWorld,
 ): void {
   const flow = flowOf(stage, pass)
-  assert(flow.returned === micro, 'gradients come back in order')
+  if (flow.returned !== micro) return missed(stage, world)
   flow.returned += 1
   flow.gradients.push(gradient)
   advance(stage, world)
+}
+
+/** Neighbours send in order: what is not next follows something that the link did not take. */
+function missed({ attempt, config }: Stage, { tell }: StageWorld): void {
+  tell(0, { type: 'broken', attempt, cause: `${config.name} has missed a message` })
 }
 
 /** Pushes the gradient of a pass that is back; a pass settles when every shard has answered. */

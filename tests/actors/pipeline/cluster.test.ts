@@ -25,7 +25,7 @@ const MICROS = 2
 const STEPS = 120
 
 /** The cluster of a run with its pool and processes, all under virtual time. */
-async function startRun(seed: string, policy: string): Promise<Run> {
+async function startRun(seed: string, policy: string, steps = STEPS): Promise<Run> {
   const faults: string[] = []
   const chance = randomFor(seed, 'micro-batches')
   const kit: TestKit = await createTestKit({
@@ -78,7 +78,7 @@ async function startRun(seed: string, policy: string): Promise<Run> {
   const begun = cluster.begin({
     start: {
       phase: 1,
-      steps: STEPS,
+      steps,
       optimizer: optimizerSpec('sgd', { schedule: { name: 'constant', rate: 0.02 } }),
       policy: parsePolicy(policy),
       average: { name: 'exponential', decay: 0.9, debias: false },
@@ -117,6 +117,33 @@ describe('a run of two replicas of three subnetworks', () => {
       expect(events.filter(({ type }) => type === 'death')).toHaveLength(killed.length)
       await kit.until(cluster.stop())
       await kit.stop()
+    })
+  }
+
+  for (const victim of [0, 1, 2]) {
+    test(`loses and doubles nothing when subnetwork ${victim} crashes at any message`, async () => {
+      const chance = randomFor('crashes', victim)
+      let crashes = 0
+      for (let run = 0; run < 8; run++) {
+        const policy = run % 2 === 0 ? 'downpour' : 'hard-sync'
+        const { kit, cluster, finished, faults } = await startRun(`${victim}/${run}`, policy, 24)
+        const when = run % 4 < 2 ? 'before' : 'after'
+        for (let crash = 0; crash < 2; crash++) {
+          const atStep = 1 + chance.below(150)
+          kit.faults.crash('/subnetwork', { member: `subnetwork-${victim}`, atStep, when })
+        }
+        await kit.until(() => finished.length === 24)
+        expect(faults).toEqual([])
+        crashes += cluster.restarts().length
+        for (const { appliedBelow, updates } of await kit.until(cluster.statuses())) {
+          expect({ appliedBelow, applied: updates.applied }).toEqual({
+            appliedBelow: 24,
+            applied: 24,
+          })
+        }
+        await kit.stop()
+      }
+      expect(crashes).toBeGreaterThan(8)
     })
   }
 
