@@ -27,7 +27,7 @@ export function backward(
   { seed, outer = {} }: BackwardOptions = {},
 ): Graph {
   const b = graphBuilder(`${graph.name}/backward`, graph)
-  const onTheWay = reachedFrom(graph, parameters)
+  const onTheWay = reachedFrom(b, graph, parameters)
   const starts = [loss, ...Object.keys(outer)]
   for (const start of starts) {
     if (!onTheWay.has(start)) throw new GraphError(`${start} does not depend on any parameter`)
@@ -102,12 +102,14 @@ function addInputGradients({ b, node, grads, onTheWay, gradients }: Step): void 
   })
 }
 
-/** Every value that depends on a parameter. */
-function reachedFrom(graph: Graph, parameters: readonly string[]): Set<string> {
+/** Every float value that depends on a parameter: nothing flows through shapes, indices and masks. */
+function reachedFrom(b: Builder, graph: Graph, parameters: readonly string[]): Set<string> {
   const reached = new Set(parameters)
   for (const { inputs, outputs } of graph.nodes) {
     if (!inputs.some((input) => reached.has(input))) continue
-    for (const output of outputs) reached.add(output)
+    for (const output of outputs) {
+      if (output && b.value(output).dtype.startsWith('float')) reached.add(output)
+    }
   }
   return reached
 }

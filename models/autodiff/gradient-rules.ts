@@ -4,6 +4,9 @@ import type { GradientRules } from './rule.ts'
 import { arrangementRules } from './rules/arrangement.ts'
 import { convolutionRules } from './rules/convolution.ts'
 import { elementwiseRules } from './rules/elementwise.ts'
+import { functionRules } from './rules/functions.ts'
+import { indexingRules } from './rules/indexing.ts'
+import { layerRules } from './rules/layer.ts'
 import { matrixRules } from './rules/matrix.ts'
 import { normalisationRules } from './rules/normalisation.ts'
 import { poolingRules } from './rules/pooling.ts'
@@ -11,9 +14,12 @@ import { reductionRules } from './rules/reduction.ts'
 
 export const gradientRules: GradientRules = {
   ...elementwiseRules,
+  ...functionRules,
   ...reductionRules,
   ...matrixRules,
+  ...layerRules,
   ...arrangementRules,
+  ...indexingRules,
   ...convolutionRules,
   ...poolingRules,
   ...normalisationRules,

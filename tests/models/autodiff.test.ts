@@ -15,6 +15,7 @@ import { decodeOnnx, encodeOnnx } from '../../models/onnx-file.ts'
 import { openSession, type Session } from '../../models/session.ts'
 import { type Random, randomFor } from '../../protocol/random.ts'
 import { elementCount, float32View, type Tensor, tensorOf } from '../../protocol/tensor.ts'
+import { moreCases } from './autodiff-cases.ts'
 
 interface Case {
   readonly op: string
@@ -282,6 +283,7 @@ const cases: readonly Case[] = [
     ],
     apply: (b, [x, y]) => b.node('Concat', [x, y, x], { attributes: { axis: integer(-1) } }),
   },
+  ...moreCases,
 ]
 
 const STEP = 1e-2
@@ -370,9 +372,9 @@ describe('backward refuses', () => {
   }
 
   test('an operator without a rule, by the name of its node, before anything runs', () => {
-    const graph = ofOne((b, x) => b.node('Max', [x, b.constant([0], [])], { name: 'biggest' }))
+    const graph = ofOne((b, x) => b.node('Hardmax', [x], { name: 'biggest' }))
     const act = () => backward(graph, 'y', ['x'], { seed: 'outer' })
-    expect(act).toThrow(new GraphError('node biggest: operator Max has no gradient rule'))
+    expect(act).toThrow(new GraphError('node biggest: operator Hardmax has no gradient rule'))
   })
 
   test('an operator named like a property of every object', () => {
@@ -386,7 +388,7 @@ describe('backward refuses', () => {
   test('no operator that the gradient does not pass through', () => {
     const b = graphBuilder('beside')
     const x = b.input('x', [2])
-    const y = b.node('Mul', [x, b.node('Max', [b.input('data', [2]), b.constant([0], [])])])
+    const y = b.node('Mul', [x, b.node('Hardmax', [b.input('data', [2])])])
     b.node('Sign', [x], { name: 'unused' })
     const graph = b.build([y])
     expect(() => backward(graph, y.name, ['x'], { seed: 'outer' })).not.toThrow()
