@@ -123,7 +123,7 @@ const evaluators: Readonly<Record<string, Evaluator>> = {
     return { shape: [kept.length, ...x.shape.slice(1)], values }
   },
   Transpose: ({ inputs: [x] }) => {
-    if (!x || x.shape.length !== 2) return undefined
+    if (x?.shape.length !== 2) return undefined
     const [rows = 1, columns = 1] = x.shape
     const at = (i: number) => (i % rows) * columns + Math.floor(i / rows)
     return { shape: [columns, rows], values: x.values.map((_, i) => x.values[at(i)] ?? 0) }

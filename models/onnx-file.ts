@@ -1,39 +1,24 @@
-// Reads and writes .onnx files (IR version 8, opset 17). The library does the protobuf wire; the field
+// Reads and writes .onnx files (written: IR version 8, opset 17). The library does the protobuf wire; the field
 // numbers below are those of onnx.proto (github.com/onnx/onnx). The only importer of @bufbuild/protobuf.
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { bytesPerElement, elementCount, type Tensor } from '../protocol/tensor.ts'
 import {
-  bytesOf,
-  bytesPerElement,
-  type DType,
-  elementCount,
-  type Tensor,
-} from '../protocol/tensor.ts'
-import type { Attribute, Extent, Graph, Node, Value } from './graph.ts'
+  type Attribute,
+  type Extent,
+  type Graph,
+  GraphError,
+  type Node,
+  type Value,
+} from './graph.ts'
+import { dtypeNumbers, dtypes, typedBytes } from './onnx/typed-values.ts'
+import { NEWEST_OPSET, OLDEST_OPSET, toOpset17 } from './onnx/opset.ts'
 
 const IR_VERSION = 8
 const OPSET = 17
-/** From here to 17, the operators that we differentiate mean the same. */
-const OLDEST_OPSET = 13
 
 export class OnnxFileError extends Error {
   override readonly name = 'OnnxFileError'
 }
-
-const dtypes = {
-  1: 'float32',
-  2: 'uint8',
-  3: 'int8',
-  5: 'int16',
-  6: 'int32',
-  7: 'int64',
-  9: 'bool',
-  10: 'float16',
-  11: 'float64',
-} as const satisfies Record<number, DType>
-
-const dtypeNumbers = new Map(
-  Object.entries(dtypes).map(([number, dtype]) => [dtype, Number(number)]),
-)
 
 export function encodeOnnx(graph: Graph): Uint8Array {
   const w = new BinaryWriter()
@@ -59,6 +44,7 @@ export function decodeOnnx(bytes: Uint8Array): Graph {
     return readModel(new BinaryReader(bytes))
   } catch (cause) {
     if (cause instanceof OnnxFileError) throw cause
+    if (cause instanceof GraphError) throw new OnnxFileError(cause.message, { cause })
     throw new OnnxFileError(
       `not an .onnx file: ${cause instanceof Error ? cause.message : cause}`,
       { cause },
@@ -210,12 +196,13 @@ function readModel(r: BinaryReader): Graph {
     },
   })
   if (!graph) throw new OnnxFileError('not an .onnx file: it holds no graph')
-  if (opset === undefined || opset < OLDEST_OPSET || opset > OPSET) {
+  if (opset === undefined || opset < OLDEST_OPSET || opset > NEWEST_OPSET) {
     throw new OnnxFileError(
-      `operator set ${opset ?? 'unknown'}: ${OLDEST_OPSET} to ${OPSET} are read; convert the model`,
+      `operator set ${opset ?? 'unknown'}: ${OLDEST_OPSET} to ${NEWEST_OPSET} are read; convert the model`,
     )
   }
-  return metadata.length > 0 ? { ...graph, metadata: Object.fromEntries(metadata) } : graph
+  const read = toOpset17(graph, opset)
+  return metadata.length > 0 ? { ...read, metadata: Object.fromEntries(metadata) } : read
 }
 
 function readOpset(r: BinaryReader): { domain: string; version: number } {
@@ -377,34 +364,6 @@ function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
     )
   }
   return { name, tensor: { dtype, shape, bytes } }
-}
-
-/** Where there is no `raw_data`, each dtype has its own field. */
-function typedBytes(
-  dtype: DType,
-  fields: Readonly<Record<'floats' | 'ints' | 'doubles', readonly number[]>> & {
-    readonly longs: readonly bigint[]
-  },
-): Uint8Array {
-  const { floats, ints, longs, doubles } = fields
-  switch (dtype) {
-    case 'float32':
-      return bytesOf(Float32Array.from(floats))
-    case 'float64':
-      return bytesOf(Float64Array.from(doubles))
-    case 'int64':
-      return bytesOf(BigInt64Array.from(longs))
-    case 'int32':
-      return bytesOf(Int32Array.from(ints))
-    case 'int16':
-      return bytesOf(Int16Array.from(ints))
-    case 'float16':
-      return bytesOf(Uint16Array.from(ints))
-    case 'int8':
-    case 'uint8':
-    case 'bool':
-      return Uint8Array.from(ints)
-  }
 }
 
 function readValue(r: BinaryReader): Value {

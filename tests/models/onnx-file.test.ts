@@ -242,8 +242,8 @@ describe('refused with OnnxFileError', () => {
   test.each([
     ['no bytes', new Uint8Array(), 'holds no graph'],
     ['text', new TextEncoder().encode('<html>not a model</html>'), 'not an .onnx file'],
-    ['an older operator set', model(() => {}, 9), 'operator set 9'],
-    ['a newer operator set', model(() => {}, 18), 'operator set 18'],
+    ['an older operator set', model(() => {}, 8), 'operator set 8'],
+    ['a newer operator set', model(() => {}, 22), 'operator set 22'],
     ['no operator set', model(() => {}, 0), 'operator set unknown'],
     ['external data', initializer(1, external), 'external data'],
     ['a dtype without a name here', initializer(8, () => {}), 'data type 8'],
