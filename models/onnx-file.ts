@@ -38,10 +38,17 @@ export function encodeOnnx(graph: Graph): Uint8Array {
   return w.finish()
 }
 
+export interface DecodeOptions {
+  /** The content of a file beside the model, by the name that the model calls it by. */
+  readonly external?: External
+}
+
+type External = ((location: string) => Uint8Array) | undefined
+
 /** Throws `OnnxFileError` where the bytes are no model that we can represent. */
-export function decodeOnnx(bytes: Uint8Array): Graph {
+export function decodeOnnx(bytes: Uint8Array, { external }: DecodeOptions = {}): Graph {
   try {
-    return readModel(new BinaryReader(bytes))
+    return readModel(new BinaryReader(bytes), external)
   } catch (cause) {
     if (cause instanceof OnnxFileError) throw cause
     if (cause instanceof GraphError) throw new OnnxFileError(cause.message, { cause })
@@ -170,28 +177,20 @@ function integer64(r: BinaryReader): number {
   return value
 }
 
-function readModel(r: BinaryReader): Graph {
+function readModel(r: BinaryReader, external: External): Graph {
   let graph: Graph | undefined
   let opset: number | undefined
   const metadata: [string, string][] = []
   message(r, {
     7: () => {
-      graph = readGraph(r)
+      graph = readGraph(r, external)
     },
     8: () => {
       const { domain, version } = readOpset(r)
       if (domain === '') opset = version
     },
     14: () => {
-      let [key, value] = ['', '']
-      embedded(r, {
-        1: () => {
-          key = r.string()
-        },
-        2: () => {
-          value = r.string()
-        },
-      })
+      const { key, value } = readEntry(r)
       metadata.push([key, value])
     },
   })
@@ -203,6 +202,44 @@ function readModel(r: BinaryReader): Graph {
   }
   const read = toOpset17(graph, opset)
   return metadata.length > 0 ? { ...read, metadata: Object.fromEntries(metadata) } : read
+}
+
+function readEntry(r: BinaryReader): { key: string; value: string } {
+  let [key, value] = ['', '']
+  embedded(r, {
+    1: () => {
+      key = r.string()
+    },
+    2: () => {
+      value = r.string()
+    },
+  })
+  return { key, value }
+}
+
+/** The bytes of a tensor that lie in a file beside the model. */
+function externalBytes(
+  name: string,
+  place: ReadonlyMap<string, string>,
+  external: External,
+): Uint8Array {
+  const location = place.get('location') ?? ''
+  const what = `tensor ${name}: external data in ${JSON.stringify(location)}`
+  if (!external) throw new OnnxFileError(`${what} is not at hand; give the folder of the model`)
+  let file: Uint8Array
+  try {
+    file = external(location)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : cause
+    throw new OnnxFileError(`${what} cannot be read: ${why}`, { cause })
+  }
+  const offset = Number(place.get('offset') ?? 0)
+  const length = Number(place.get('length') ?? file.length - offset)
+  const isInside = Number.isSafeInteger(offset) && Number.isSafeInteger(length)
+  if (isInside && offset >= 0 && length >= 0 && offset + length <= file.length) {
+    return file.slice(offset, offset + length)
+  }
+  throw new OnnxFileError(`${what}: bytes ${offset} to ${offset + length} of ${file.length}`)
 }
 
 function readOpset(r: BinaryReader): { domain: string; version: number } {
@@ -218,19 +255,19 @@ function readOpset(r: BinaryReader): { domain: string; version: number } {
   return { domain: domain === 'ai.onnx' ? '' : domain, version }
 }
 
-function readGraph(r: BinaryReader): Graph {
+function readGraph(r: BinaryReader, external: External): Graph {
   let name = ''
   const nodes: Node[] = []
   const initializers = new Map<string, Tensor>()
   const inputs: Value[] = []
   const outputs: Value[] = []
   embedded(r, {
-    1: () => void nodes.push(readNode(r)),
+    1: () => void nodes.push(readNode(r, external)),
     2: () => {
       name = r.string()
     },
     5: () => {
-      const { name, tensor } = readTensor(r)
+      const { name, tensor } = readTensor(r, external)
       initializers.set(name, tensor)
     },
     11: () => void inputs.push(readValue(r)),
@@ -246,7 +283,7 @@ function readGraph(r: BinaryReader): Graph {
   }
 }
 
-function readNode(r: BinaryReader): Node {
+function readNode(r: BinaryReader, external: External): Node {
   let [op, name] = ['', '']
   const inputs: string[] = []
   const outputs: string[] = []
@@ -260,7 +297,7 @@ function readNode(r: BinaryReader): Node {
     4: () => {
       op = r.string()
     },
-    5: () => void attributes.push(readAttribute(r)),
+    5: () => void attributes.push(readAttribute(r, external)),
     7: () => {
       const domain = r.string()
       if (domain !== '' && domain !== 'ai.onnx') {
@@ -277,7 +314,7 @@ function readNode(r: BinaryReader): Node {
   }
 }
 
-function readAttribute(r: BinaryReader): [string, Attribute] {
+function readAttribute(r: BinaryReader, external: External): [string, Attribute] {
   let name = ''
   let type = 0
   let [f, i, s] = [0, 0, '']
@@ -299,7 +336,7 @@ function readAttribute(r: BinaryReader): [string, Attribute] {
       s = r.string()
     },
     5: () => {
-      t = readTensor(r).tensor
+      t = readTensor(r, external).tensor
     },
     7: (wire) => repeated(r, wire, () => floats.push(r.float())),
     8: (wire) => integers64(r, wire, ints),
@@ -322,11 +359,13 @@ function readAttribute(r: BinaryReader): [string, Attribute] {
   return [name, attribute]
 }
 
-function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
+function readTensor(r: BinaryReader, external: External): { name: string; tensor: Tensor } {
   let name = ''
   let type = 0
   const shape: number[] = []
   let raw: Uint8Array | undefined
+  let isExternal = false
+  const place = new Map<string, string>()
   const floats: number[] = []
   const ints: number[] = []
   const longs: bigint[] = []
@@ -346,10 +385,12 @@ function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
       raw = r.bytes().slice()
     },
     10: (wire) => repeated(r, wire, () => doubles.push(r.double())),
+    13: () => {
+      const { key, value } = readEntry(r)
+      place.set(key, value)
+    },
     14: () => {
-      throw new OnnxFileError(
-        `tensor ${name}: external data is not read; save the model in one file`,
-      )
+      isExternal = r.int32() === 1
     },
   })
   const dtype = dtypes[type as keyof typeof dtypes]
@@ -357,7 +398,8 @@ function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
   if (shape.some((extent) => extent < 0)) {
     throw new OnnxFileError(`tensor ${name}: shape ${shape.join('x')}`)
   }
-  const bytes = raw ?? typedBytes(dtype, { floats, ints, longs, doubles })
+  const outside = isExternal ? externalBytes(name, place, external) : undefined
+  const bytes = outside ?? raw ?? typedBytes(dtype, { floats, ints, longs, doubles })
   if (bytes.byteLength !== elementCount(shape) * bytesPerElement[dtype]) {
     throw new OnnxFileError(
       `tensor ${name}: ${bytes.byteLength} bytes do not fill ${shape.join('x')} ${dtype}`,

@@ -3,6 +3,7 @@
 import { assert } from '../../protocol/assert.ts'
 import { type Builder, graphBuilder, type Handle, knownCount } from '../builder.ts'
 import { type Graph, GraphError, type Node } from '../graph.ts'
+import { lowered } from '../lowering/lower.ts'
 import { gradientRules, severalOutputs } from './gradient-rules.ts'
 import type { GradientRule } from './rule.ts'
 
@@ -21,11 +22,12 @@ export interface BackwardOptions {
  * `GraphError` naming the first operator on the way that has no rule.
  */
 export function backward(
-  graph: Graph,
+  given: Graph,
   loss: string,
   parameters: readonly string[],
   { seed, outer = {} }: BackwardOptions = {},
 ): Graph {
+  const graph = lowered(given)
   const b = graphBuilder(`${graph.name}/backward`, graph)
   const onTheWay = reachedFrom(b, graph, parameters)
   const starts = [loss, ...Object.keys(outer)]

@@ -113,6 +113,62 @@ const einsums: readonly (readonly [string, MoreCase['shapes']])[] = [
   ],
 ]
 
+/** Recurrent layers: steps 3, batch 2, inputs 2, hidden 2. */
+const recurrent = (
+  op: string,
+  gates: number,
+  direction: string,
+  attributes: Attributes = {},
+): MoreCase => {
+  const ways = direction === 'bidirectional' ? 2 : 1
+  const states = op === 'LSTM' ? 2 : 1
+  return {
+    op,
+    what: `${direction} ${Object.keys(attributes)}`,
+    shapes: [
+      [3, 2, 2],
+      [ways, gates * 2, 2],
+      [ways, gates * 2, 2],
+      [ways, gates * 4],
+      ...new Array(states).fill([ways, 2, 2]),
+    ],
+    apply: (b, [x, w, r, bias, h, c]) => {
+      const [y, last] = b.nodes(op, [x, w, r, bias, undefined, h, c].slice(0, 5 + states), {
+        attributes: { hidden_size: integer(2), direction: text(direction), ...attributes },
+        outputs: 2,
+      })
+      return b.node('Add', [y, last])
+    },
+  }
+}
+
+const lowered: readonly MoreCase[] = [
+  recurrent('LSTM', 4, 'forward'),
+  recurrent('LSTM', 4, 'bidirectional'),
+  recurrent('GRU', 3, 'reverse'),
+  recurrent('GRU', 3, 'bidirectional', { linear_before_reset: integer(1) }),
+  recurrent('RNN', 1, 'forward'),
+  ...['mean', 'sum', 'none'].map(
+    (reduction): MoreCase => ({
+      op: 'SoftmaxCrossEntropyLoss',
+      what: reduction,
+      shapes: [[3, 4], [4]],
+      apply: (b, [scores, weights]) =>
+        b.node('SoftmaxCrossEntropyLoss', [scores, b.integers([1, -1, 3]), weights], {
+          attributes: { ignore_index: integer(-1), reduction: text(reduction) },
+        }),
+      draw: between(0.5, 2),
+    }),
+  ),
+  {
+    op: 'NegativeLogLikelihoodLoss',
+    what: 'an axis behind the classes',
+    shapes: [[2, 3, 2]],
+    apply: (b, [chances]) =>
+      b.node('NegativeLogLikelihoodLoss', [chances, b.integers([0, 2, 1, 1], [2, 2])]),
+  },
+]
+
 export const moreCases: readonly MoreCase[] = [
   ...'Erf Sin Cos Atan Sinh Cosh Asinh Softplus'.split(' ').map((op) => one(op)),
   one('Reciprocal', between(0.5, 2)),
@@ -263,4 +319,5 @@ export const moreCases: readonly MoreCase[] = [
     normal,
     { axis: integer(1) },
   ),
+  ...lowered,
 ]
