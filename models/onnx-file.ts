@@ -177,6 +177,12 @@ function integer64(r: BinaryReader): number {
   return value
 }
 
+/** In attributes the largest int64 stands for "to the end": the largest safe integer does as well. */
+function nearest64(r: BinaryReader): number {
+  const value = Number(r.int64())
+  return Math.min(Math.max(value, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
+}
+
 function readModel(r: BinaryReader, external: External): Graph {
   let graph: Graph | undefined
   let opset: number | undefined
@@ -339,7 +345,7 @@ function readAttribute(r: BinaryReader, external: External): [string, Attribute]
       t = readTensor(r, external).tensor
     },
     7: (wire) => repeated(r, wire, () => floats.push(r.float())),
-    8: (wire) => integers64(r, wire, ints),
+    8: (wire) => repeated(r, wire, () => ints.push(nearest64(r))),
     9: () => void texts.push(r.string()),
     20: () => {
       type = r.int32()
