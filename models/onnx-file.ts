@@ -10,15 +10,14 @@ import {
   type Node,
   type Value,
 } from './graph.ts'
+import { type External, externalBytes, OnnxFileError } from './onnx/external.ts'
 import { dtypeNumbers, dtypes, typedBytes } from './onnx/typed-values.ts'
 import { NEWEST_OPSET, OLDEST_OPSET, toOpset17 } from './onnx/opset.ts'
 
 const IR_VERSION = 8
 const OPSET = 17
 
-export class OnnxFileError extends Error {
-  override readonly name = 'OnnxFileError'
-}
+export { OnnxFileError }
 
 export function encodeOnnx(graph: Graph): Uint8Array {
   const w = new BinaryWriter()
@@ -40,10 +39,8 @@ export function encodeOnnx(graph: Graph): Uint8Array {
 
 export interface DecodeOptions {
   /** The content of a file beside the model, by the name that the model calls it by. */
-  readonly external?: External
+  readonly external?: NonNullable<External>
 }
-
-type External = ((location: string) => Uint8Array) | undefined
 
 /** Throws `OnnxFileError` where the bytes are no model that we can represent. */
 export function decodeOnnx(bytes: Uint8Array, { external }: DecodeOptions = {}): Graph {
@@ -221,31 +218,6 @@ function readEntry(r: BinaryReader): { key: string; value: string } {
     },
   })
   return { key, value }
-}
-
-/** The bytes of a tensor that lie in a file beside the model. */
-function externalBytes(
-  name: string,
-  place: ReadonlyMap<string, string>,
-  external: External,
-): Uint8Array {
-  const location = place.get('location') ?? ''
-  const what = `tensor ${name}: external data in ${JSON.stringify(location)}`
-  if (!external) throw new OnnxFileError(`${what} is not at hand; give the folder of the model`)
-  let file: Uint8Array
-  try {
-    file = external(location)
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : cause
-    throw new OnnxFileError(`${what} cannot be read: ${why}`, { cause })
-  }
-  const offset = Number(place.get('offset') ?? 0)
-  const length = Number(place.get('length') ?? file.length - offset)
-  const isInside = Number.isSafeInteger(offset) && Number.isSafeInteger(length)
-  if (isInside && offset >= 0 && length >= 0 && offset + length <= file.length) {
-    return file.slice(offset, offset + length)
-  }
-  throw new OnnxFileError(`${what}: bytes ${offset} to ${offset + length} of ${file.length}`)
 }
 
 function readOpset(r: BinaryReader): { domain: string; version: number } {

@@ -11,6 +11,7 @@ import { matrixRules } from './rules/matrix.ts'
 import { normalisationRules } from './rules/normalisation.ts'
 import { poolingRules } from './rules/pooling.ts'
 import { reductionRules } from './rules/reduction.ts'
+import { resizeRules } from './rules/resize.ts'
 
 export const gradientRules: GradientRules = {
   ...elementwiseRules,
@@ -20,6 +21,7 @@ export const gradientRules: GradientRules = {
   ...layerRules,
   ...arrangementRules,
   ...indexingRules,
+  ...resizeRules,
   ...convolutionRules,
   ...poolingRules,
   ...normalisationRules,

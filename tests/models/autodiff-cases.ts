@@ -130,7 +130,7 @@ const recurrent = (
       [ways, gates * 2, 2],
       [ways, gates * 2, 2],
       [ways, gates * 4],
-      ...new Array(states).fill([ways, 2, 2]),
+      ...new Array<number[]>(states).fill([ways, 2, 2]),
     ],
     apply: (b, [x, w, r, bias, h, c]) => {
       const [y, last] = b.nodes(op, [x, w, r, bias, undefined, h, c].slice(0, 5 + states), {
@@ -319,5 +319,28 @@ export const moreCases: readonly MoreCase[] = [
     normal,
     { axis: integer(1) },
   ),
+  ...['nearest', 'linear', 'cubic'].map(
+    (mode): MoreCase => ({
+      op: 'Resize',
+      what: `${mode}, scales`,
+      shapes: [[1, 2, 3, 2]],
+      apply: (b, [x]) =>
+        b.node('Resize', [x, undefined, b.constant([1, 1, 2, 2.5], [4])], {
+          attributes: { mode: text(mode) },
+        }),
+    }),
+  ),
+  {
+    op: 'Resize',
+    what: 'linear, sizes, corners aligned',
+    shapes: [[1, 1, 4, 3]],
+    apply: (b, [x]) =>
+      b.node('Resize', [x, undefined, undefined, b.integers([1, 1, 3, 5])], {
+        attributes: {
+          mode: text('linear'),
+          coordinate_transformation_mode: text('align_corners'),
+        },
+      }),
+  },
   ...lowered,
 ]
