@@ -57,3 +57,6 @@ for name, (make, draw) in made.items():
         try:
             torch.onnx.export(model.eval(), x, f'{folder}/{name}-{opset}.onnx', opset_version=opset, input_names=['x'], output_names=['y'], do_constant_folding=False)
         except Exception as e: print(name, opset, str(e)[:100])
+    # The extent of the minibatch left open.
+    torch.onnx.export(model.eval(), x, f'{folder}/{name}-open.onnx', opset_version=13, input_names=['x'], output_names=['y'],
+                      do_constant_folding=False, dynamic_axes={'x': {1 if name in ('lstm', 'gru') else 0: 'batch'}, 'y': {0: 'batch'}})
