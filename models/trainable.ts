@@ -1,9 +1,9 @@
 // Fine-tuning of a graph that somebody else made: which of its tensors are trained, and the graph of a
 // loss over its output.
-import { elementCount, type Tensor } from '../protocol/tensor.ts'
+import { elementCount, type Tensor, tensorOf } from '../protocol/tensor.ts'
 import { gradientRules } from './autodiff/gradient-rules.ts'
 import { graphBuilder } from './builder.ts'
-import { type Graph, GraphError, integer, type Node } from './graph.ts'
+import { type Graph, GraphError, integer, integerOf, type Node } from './graph.ts'
 import { isLowered, lowered } from './lowering/lower.ts'
 
 export interface Trainable {
@@ -57,6 +57,8 @@ export interface FineTuningOptions {
   readonly loss: 'cross-entropy' | 'mean-squared-error'
   /** Which output the loss is over. Default: the first. */
   readonly output?: string
+  /** Other classes than the model was made for: its last Gemm starts again from zeros. */
+  readonly replaceHead?: { readonly classes: number }
 }
 
 export interface FineTuning {
@@ -69,7 +71,13 @@ export interface FineTuning {
  * `targets`: class numbers (int64, one per row) for cross-entropy over scores or, behind a final Softmax,
  * over its input; else float32 as the output. Throws `GraphError` listing every node whose operator has no gradient.
  */
-export function fineTuning(given: Graph, { loss, output: wanted }: FineTuningOptions): FineTuning {
+export function fineTuning(
+  model: Graph,
+  { loss, output: wanted, replaceHead }: FineTuningOptions,
+): FineTuning {
+  const given = replaceHead
+    ? withHead(model, wanted ?? model.outputs[0]?.name ?? '', replaceHead.classes)
+    : model
   const trainable = trainableOf(given)
   if (trainable.length === 0) throw new GraphError(`${given.name}: no tensor to train`)
   const names = new Set(trainable.map(({ name }) => name))
@@ -126,4 +134,26 @@ function refuseUnknown(graph: Graph, names: ReadonlySet<string>, output: string)
   if (missing.length > 0) {
     throw new GraphError(`${graph.name}: no gradient rule for ${missing.join(', ')}`)
   }
+}
+
+/** A last Gemm of so many columns, weights and bias 0: every class is equally likely at first. */
+function withHead(graph: Graph, output: string, classes: number): Graph {
+  const producer = (name: string) => graph.nodes.find(({ outputs }) => outputs.includes(name))
+  const final = producer(output)
+  const isOver = final?.op === 'Softmax' || final?.op === 'LogSoftmax'
+  const head = isOver ? producer(final.inputs[0] ?? '') : final
+  const weights = graph.initializers.get(head?.inputs[1] ?? '')
+  if (head?.op !== 'Gemm' || !weights) {
+    throw new GraphError(
+      `${output} is not made by a Gemm with weights: its head cannot be replaced`,
+    )
+  }
+  const isTurned = integerOf(head, 'transB', 0) !== 0
+  const features = weights.shape[isTurned ? 1 : 0] ?? 1
+  const zeros = (...shape: number[]) => tensorOf(new Float32Array(elementCount(shape)), shape)
+  const initializers = new Map(graph.initializers)
+  const made = isTurned ? zeros(classes, features) : zeros(features, classes)
+  initializers.set(head.inputs[1] ?? '', made)
+  if (head.inputs[2]) initializers.set(head.inputs[2], zeros(classes))
+  return { ...graph, initializers }
 }

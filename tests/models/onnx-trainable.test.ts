@@ -41,4 +41,11 @@ describe('fine-tuning', () => {
     const act = () => fineTuning(classifier('Hardmax'), { loss: 'cross-entropy' })
     expect(act).toThrow('classifier: no gradient rule for hard (Hardmax)')
   })
+
+  test('of other classes starts from a head of zeros', () => {
+    const replaceHead = { classes: 5 }
+    const { trainable, graph } = fineTuning(classifier(), { loss: 'cross-entropy', replaceHead })
+    expect(trainable.map(({ shape }) => shape)).toEqual([[2, 5], [5]])
+    expect(graph.outputs[1]!.shape).toEqual(['N', 5])
+  })
 })
