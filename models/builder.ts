@@ -13,7 +13,7 @@ import {
   type Node,
   type Value,
 } from './graph.ts'
-import { literalEvaluator } from './literals.ts'
+import { evaluate, type Literal, literalOf } from './literals.ts'
 import { axesOf, inferDTypes, inferShapes } from './shapes/shapes.ts'
 
 export type Handle = Value
@@ -33,12 +33,14 @@ export interface Builder {
     inputs: readonly (Handle | undefined)[],
     options: ManyOptions,
   ): readonly (Handle | undefined)[]
+  /** A node of another graph, as it is. */
+  append(node: Node): readonly (Handle | undefined)[]
   value(name: string): Handle
+  /** The values of a small tensor, where they are known before the graph runs. */
+  literals(name: string): number[] | undefined
   /** The axes a reduction works on, from its second input or its attribute. */
   axesOf(node: Node, rank: number): number[]
   named(handle: Handle, name: string): Handle
-  /** Its numbers, where they are known before the graph runs. */
-  known(handle: Handle): number[] | undefined
   build(outputs: readonly Handle[], metadata?: Readonly<Record<string, string>>): Graph
 }
 
@@ -87,17 +89,39 @@ export function graphBuilder(name: string, base?: Graph): Builder {
     while (values.has(`${stem}/${count}`)) count += 1
     return `${stem}/${count}`
   }
-  const { literals, learn } = literalEvaluator(initializers)
+  const producers = new Map<string, Node>()
+  const evaluated = new Map<string, Literal | undefined>()
+  const literal = (wanted: string): Literal | undefined => {
+    if (evaluated.has(wanted)) return evaluated.get(wanted)
+    const [tensor, node] = [initializers.get(wanted), producers.get(wanted)]
+    const given = node?.inputs.map((input) => (input ? values.get(input) : undefined)) ?? []
+    const made = tensor
+      ? literalOf(tensor)
+      : node &&
+        evaluate({
+          node,
+          values: given,
+          inputs: node.inputs.map((input) => (input ? literal(input) : undefined)),
+          output: lookUp(wanted),
+        })
+    evaluated.set(wanted, made)
+    return made
+  }
+  const numbers = (wanted: string): number[] | undefined => {
+    const found = literal(wanted)?.values
+    return found?.every((value) => typeof value === 'number') ? [...found] : undefined
+  }
+  const literals = Object.assign(numbers, { extents: (wanted: string) => literal(wanted)?.values })
   const append = (node: Node, { dtype, shape }: Pick<NodeOptions, 'dtype' | 'shape'> = {}) => {
     const given = node.inputs.map((input) => (input ? values.get(input) : undefined))
     const shapes = shape ? [shape] : inferShapes(node, given, literals)
     const dtypes = dtype ? [dtype] : inferDTypes(node, given)
     nodes.push(node)
-    learn(node, given)
     return node.outputs.map((output, index) => {
       if (!output) return undefined
       const [type, extents] = [dtypes[index] ?? dtypes[0], shapes[index]]
       assert(type !== undefined && extents !== undefined, `${node.op} has an output ${index}`)
+      producers.set(output, node)
       return define({ name: output, dtype: type, shape: extents })
     })
   }
@@ -140,8 +164,9 @@ export function graphBuilder(name: string, base?: Graph): Builder {
       const inputs = given.map((handle) => handle?.name ?? '')
       return append({ op, name: nodeName, inputs, outputs: names, attributes })
     },
+    append: (node) => append(node),
     value: lookUp,
-    known: ({ name: wanted }) => literals(wanted),
+    literals,
     axesOf: (node, rank) => axesOf(node, rank, literals),
     named: (handle, output) => builder.node('Identity', [handle], { name: output }),
     build: (outputs, metadata) => ({

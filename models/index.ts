@@ -17,3 +17,4 @@ export {
 } from './parameters.ts'
 export { decodeSafetensors, encodeSafetensors, SafetensorsError } from './safetensors.ts'
 export { openSession, providers, type Session, type SessionOptions } from './session.ts'
+export { type FineTuning, fineTuning, type Trainable, trainableOf } from './trainable.ts'

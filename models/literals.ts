@@ -1,144 +1,174 @@
-// What is known of integer tensors before a graph runs: constants, shapes, and what exporters compute from
-// them (Shape, Gather, Concat, Mul, ... up to the target of a Reshape). Open extents stay symbols.
-import type { Tensor } from '../protocol/tensor.ts'
+// Evaluates small tensors before the graph runs: the integer arithmetic on shapes that exporters write
+// (Shape, Gather, Concat, ...). An element may be a symbol, where an extent is open.
+import { elementCount, type Tensor } from '../protocol/tensor.ts'
 import { type Extent, integerOf, type Node, type Value } from './graph.ts'
 import { productOf, quotientOf, sumOf } from './shapes/extents.ts'
-import type { Literals } from './shapes/rule.ts'
 
-type Known = readonly Extent[]
-
-export interface LiteralEvaluator {
-  readonly literals: Literals
-  /** Learns what a node makes of what is known. */
-  learn(node: Node, inputs: readonly (Value | undefined)[]): void
+export interface Literal {
+  readonly shape: readonly number[]
+  readonly values: readonly Extent[]
 }
 
-/** Longer ones are data, not shapes. */
-const LENGTH_MAX = 64
+/** Larger tensors are weights, not shapes. */
+const ELEMENTS_MAX = 65_536
 
-export function literalEvaluator(initializers: ReadonlyMap<string, Tensor>): LiteralEvaluator {
-  const learnt = new Map<string, Known>()
-  const extents = (name: string): Known | undefined => {
-    const known = learnt.get(name)
-    if (known) return known
-    const tensor = initializers.get(name)
-    return tensor && numbersOf(tensor)
-  }
-  const literals: Literals = Object.assign(
-    (name: string): number[] | undefined => {
-      const known = extents(name)
-      const isPlain = known?.every((value): value is number => typeof value === 'number')
-      return isPlain ? ([...known] as number[]) : undefined
-    },
-    { extents },
-  )
-  return {
-    literals,
-    learn(node, inputs) {
-      const rule = Object.hasOwn(rules, node.op) ? rules[node.op] : undefined
-      const [output] = node.outputs
-      if (!rule || !output) return
-      const known = rule(node, node.inputs.map(extents), inputs)
-      if (known && known.length <= LENGTH_MAX) learnt.set(output, known)
-    },
-  }
-}
-
-function numbersOf({ dtype, shape, bytes }: Tensor): Known | undefined {
-  if (shape.length > 1 || (shape[0] ?? 1) > LENGTH_MAX) return undefined
-  const { buffer, byteOffset, byteLength } = bytes.slice()
+export function literalOf({ dtype, shape, bytes }: Tensor): Literal | undefined {
+  if (elementCount(shape) > ELEMENTS_MAX) return undefined
+  const { buffer } = bytes.slice()
   switch (dtype) {
     case 'int64':
-      return Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number)
+      return { shape, values: Array.from(new BigInt64Array(buffer), Number) }
     case 'int32':
-      return Array.from(new Int32Array(buffer, byteOffset, byteLength / 4))
-    case 'bool':
-      return Array.from(bytes)
+      return { shape, values: [...new Int32Array(buffer)] }
     case 'float32':
-      // The scales of Resize.
-      return Array.from(new Float32Array(buffer, byteOffset, byteLength / 4))
+      return { shape, values: [...new Float32Array(buffer)] }
+    case 'bool':
+      return { shape, values: [...bytes] }
     default:
       return undefined
   }
 }
 
-type Rule = (
-  node: Node,
-  known: readonly (Known | undefined)[],
-  inputs: readonly (Value | undefined)[],
-) => Known | undefined
-
-const copied: Rule = (_node, [x]) => x
-
-/** With broadcasting of single numbers, which is all that shapes need. */
-function pairwise(combine: (a: Extent, b: Extent) => Extent | undefined): Rule {
-  return (_node, [x, y]) => {
-    if (!x || !y) return undefined
-    const length = Math.max(x.length, y.length)
-    const made = Array.from({ length }, (_, i) => {
-      const [a, b] = [x[x.length === 1 ? 0 : i], y[y.length === 1 ? 0 : i]]
-      return a === undefined || b === undefined ? undefined : combine(a, b)
-    })
-    return made.every((value): value is Extent => value !== undefined) ? made : undefined
-  }
+interface Evaluation {
+  readonly node: Node
+  readonly inputs: readonly (Literal | undefined)[]
+  readonly values: readonly (Value | undefined)[]
+  readonly output: Value
 }
 
-const rules: Readonly<Record<string, Rule>> = {
-  Identity: copied,
-  Cast: copied,
-  Squeeze: copied,
-  Unsqueeze: copied,
-  Reshape: copied,
-  Shape: (node, _known, [x]) => {
-    if (!x) return undefined
-    return x.shape.slice(integerOf(node, 'start', 0), integerOf(node, 'end', x.shape.length))
-  },
-  Size: (_node, _known, [x]) => x && [productOf(x.shape)],
-  Constant: ({ attributes: { value, value_int: int, value_ints: ints } }) => {
-    if (value?.type === 'tensor') return numbersOf(value.value)
-    if (int?.type === 'integer') return [int.value]
-    return ints?.type === 'integers' ? ints.value : undefined
-  },
-  ConstantOfShape: ({ attributes: { value } }, [shape]) => {
-    const [length, ...others] = shape ?? []
-    if (typeof length !== 'number' || others.length > 0) return undefined
-    const fill = value?.type === 'tensor' ? numbersOf(value.value)?.[0] : 0
-    return fill === undefined || length > LENGTH_MAX ? undefined : new Array(length).fill(fill)
-  },
-  Gather: (_node, [x, indices]) => {
-    if (!x || !indices) return undefined
-    const picked = indices.map((index) => x.at(Number(index)))
-    return picked.every((value): value is Extent => value !== undefined) ? picked : undefined
-  },
-  Concat: (_node, known) => {
-    const parts = known.filter((part): part is Known => part !== undefined)
-    return parts.length === known.length ? parts.flat() : undefined
-  },
-  Slice: (_node, [x, starts, ends, , steps = [1]]) => {
-    const [start, end, step] = [starts?.[0], ends?.[0], steps[0]]
-    if (!x || typeof start !== 'number' || typeof end !== 'number' || step !== 1) return undefined
-    return x.slice(start, end)
-  },
-  Range: (_node, [start, limit, step]) => {
-    const [from, to, by] = [start?.[0], limit?.[0], step?.[0]]
-    if (typeof from !== 'number' || typeof to !== 'number' || typeof by !== 'number')
+/** undefined where the node is none of these, or something that it needs is not known. */
+export function evaluate(evaluation: Evaluation): Literal | undefined {
+  const { op } = evaluation.node
+  const rule = Object.hasOwn(evaluators, op) ? evaluators[op] : undefined
+  const made = rule?.(evaluation)
+  return made && made.values.length <= ELEMENTS_MAX ? made : undefined
+}
+
+type Evaluator = (evaluation: Evaluation) => Literal | undefined
+
+const vector = (values: readonly Extent[]): Literal => ({ shape: [values.length], values })
+
+/** The same elements in the shape of the output. */
+const reshaped: Evaluator = ({ inputs: [x], output }) => {
+  const isKnown = output.shape.every((extent) => typeof extent === 'number')
+  return x && isKnown ? { shape: output.shape as readonly number[], values: x.values } : undefined
+}
+
+/** Element by element, of two equally long operands or with one of a single element. */
+const binary =
+  (apply: (a: Extent, b: Extent, isWhole: boolean) => Extent | undefined): Evaluator =>
+  ({ inputs: [a, b], values }) => {
+    if (!a || !b) return undefined
+    const [longer, shorter] = a.values.length >= b.values.length ? [a, b] : [b, a]
+    if (shorter.values.length !== longer.values.length && shorter.values.length !== 1)
       return undefined
-    const length = Math.max(0, Math.ceil((to - from) / by))
-    return length > LENGTH_MAX ? undefined : Array.from({ length }, (_, i) => from + i * by)
+    const at = (x: Literal, index: number) => x.values[x.values.length === 1 ? 0 : index] ?? 0
+    const isWhole = values[0]?.dtype !== 'float32'
+    const made = longer.values.map((_, index) => apply(at(a, index), at(b, index), isWhole))
+    const shape = a.shape.length >= b.shape.length && longer === a ? a.shape : longer.shape
+    return made.every((value) => value !== undefined) ? { shape, values: made } : undefined
+  }
+
+const ofNumbers = (apply: (a: number, b: number) => number) =>
+  binary((a, b) => (typeof a === 'number' && typeof b === 'number' ? apply(a, b) : undefined))
+
+const evaluators: Readonly<Record<string, Evaluator>> = {
+  Constant: ({ node: { attributes } }) => {
+    const { value, value_int: int, value_float: float, value_ints: ints } = attributes
+    if (value?.type === 'tensor') return literalOf(value.value)
+    if (ints?.type === 'integers') return vector(ints.value)
+    if (int?.type === 'integer') return { shape: [], values: [int.value] }
+    return float?.type === 'float' ? { shape: [], values: [float.value] } : undefined
   },
-  ReduceProd: (_node, [x]) => x && [productOf(x)],
-  Add: pairwise((a, b) => sumOf([a, b])),
-  Sub: pairwise((a, b) =>
-    typeof a === 'number' && typeof b === 'number' ? a - b : a === b ? 0 : undefined,
-  ),
-  Mul: pairwise((a, b) => productOf([a, b])),
-  Div: pairwise((a, b) =>
-    typeof a === 'number' && typeof b === 'number' ? Math.trunc(a / b) : quotientOf(a, b),
-  ),
-  Equal: pairwise((a, b) => (typeof a === typeof b ? Number(a === b) : 0)),
-  Where: (_node, [condition, x, y]) => {
-    if (!condition || !x || !y) return undefined
-    const at = (values: Known, i: number) => values[values.length === 1 ? 0 : i] ?? 1
-    return condition.map((isTrue, i) => (isTrue === 1 ? at(x, i) : at(y, i)))
+  Shape: ({ node, values: [x] }) =>
+    x && vector(x.shape.slice(integerOf(node, 'start', 0), integerOf(node, 'end', x.shape.length))),
+  Size: ({ values: [x] }) => x && { shape: [], values: [productOf(x.shape)] },
+  Identity: ({ inputs: [x] }) => x,
+  Cast: ({ inputs: [x], output }) =>
+    x && {
+      shape: x.shape,
+      values: x.values.map((value) =>
+        typeof value === 'number' && output.dtype.startsWith('int') ? Math.trunc(value) : value,
+      ),
+    },
+  Floor: ({ inputs: [x] }) =>
+    x && { ...x, values: x.values.map((v) => (typeof v === 'number' ? Math.floor(v) : v)) },
+  Reshape: reshaped,
+  Squeeze: reshaped,
+  Unsqueeze: reshaped,
+  Flatten: reshaped,
+  Gather: ({ inputs: [x, indices] }) => {
+    if (!x || !indices || x.shape.length !== 1) return undefined
+    const values = indices.values.map((index) => x.values.at(Number(index)))
+    const isKnown = values.every((value) => value !== undefined)
+    return isKnown ? { shape: indices.shape, values } : undefined
   },
+  Concat: ({ inputs }) =>
+    inputs.every((x) => x?.shape.length === 1)
+      ? vector(inputs.flatMap((x) => x?.values ?? []))
+      : undefined,
+  Slice: ({ inputs: [x, starts, ends, axes, steps] }) => {
+    const [start, end, step] = [starts?.values[0], ends?.values[0], steps?.values[0] ?? 1]
+    const isFirst = x && starts?.values.length === 1 && Number(axes?.values[0] ?? 0) === 0
+    if (!isFirst || typeof start !== 'number' || typeof end !== 'number') return undefined
+    const rows = x.shape[0] ?? 1
+    const width = x.values.length / Math.max(1, rows)
+    const from = start < 0 ? start + rows : start
+    const to = end < 0 ? end + rows : end
+    const by = Number(step)
+    const kept: number[] = []
+    if (by > 0) for (let i = Math.max(0, from); i < Math.min(to, rows); i += by) kept.push(i)
+    else for (let i = Math.min(from, rows - 1); i > Math.max(to, -1); i += by) kept.push(i)
+    const values = kept.flatMap((row) => x.values.slice(row * width, (row + 1) * width))
+    return { shape: [kept.length, ...x.shape.slice(1)], values }
+  },
+  Transpose: ({ inputs: [x] }) => {
+    if (x?.shape.length !== 2) return undefined
+    const [rows = 1, columns = 1] = x.shape
+    const at = (i: number) => (i % rows) * columns + Math.floor(i / rows)
+    return { shape: [columns, rows], values: x.values.map((_, i) => x.values[at(i)] ?? 0) }
+  },
+  Add: binary((a, b) => sumOf([a, b])),
+  Sub: binary((a, b) => (typeof b === 'number' ? sumOf([a, -b]) : a === b ? 0 : undefined)),
+  Mul: binary((a, b) => productOf([a, b])),
+  Div: binary((a, b, isWhole) => {
+    const exact = quotientOf(a, b)
+    return typeof exact === 'number' && isWhole ? Math.trunc(exact) : exact
+  }),
+  Equal: binary((a, b) => {
+    if (a === b) return 1
+    const [number, symbol] = typeof a === 'number' ? [a, b] : [b, a]
+    if (typeof number === 'string') return undefined
+    return typeof symbol === 'number' || number < 0 ? 0 : undefined
+  }),
+  Mod: ofNumbers((a, b) => a - b * Math.floor(a / b)),
+  Max: ofNumbers(Math.max),
+  Min: ofNumbers(Math.min),
+  Where: ({ inputs: [which, a, b] }) => {
+    if (!which || !a || !b) return undefined
+    const at = (x: Literal, i: number) => x.values[x.values.length === 1 ? 0 : i] ?? 0
+    return { ...which, values: which.values.map((v, i) => at(v ? a : b, i)) }
+  },
+  ConstantOfShape: ({ node, inputs: [target] }) => {
+    const shape = target?.values.filter((extent) => typeof extent === 'number')
+    if (!target || shape?.length !== target.values.length) return undefined
+    const { value } = node.attributes
+    const fill = value?.type === 'tensor' ? (literalOf(value.value)?.values[0] ?? 0) : 0
+    const count = elementCount(shape)
+    return count > ELEMENTS_MAX ? undefined : { shape, values: new Array(count).fill(fill) }
+  },
+  Range: ({ inputs }) => {
+    const [start, limit, step] = inputs.map((x) => x?.values[0])
+    if (typeof start !== 'number' || typeof limit !== 'number' || typeof step !== 'number') {
+      return undefined
+    }
+    const count = Math.max(0, Math.ceil((limit - start) / step))
+    if (count > ELEMENTS_MAX) return undefined
+    return vector(Array.from({ length: count }, (_, i) => start + i * step))
+  },
+  ReduceProd: ({ inputs: [x], output }) =>
+    x && {
+      shape: output.shape.map(() => 1),
+      values: [productOf(x.values)],
+    },
 }

@@ -1,39 +1,23 @@
-// Reads and writes .onnx files (IR version 8, opset 17). The library does the protobuf wire; the field
+// Reads and writes .onnx files (written: IR version 8, opset 17). The library does the protobuf wire; the field
 // numbers below are those of onnx.proto (github.com/onnx/onnx). The only importer of @bufbuild/protobuf.
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { bytesPerElement, elementCount, type Tensor } from '../protocol/tensor.ts'
 import {
-  bytesOf,
-  bytesPerElement,
-  type DType,
-  elementCount,
-  type Tensor,
-} from '../protocol/tensor.ts'
-import type { Attribute, Extent, Graph, Node, Value } from './graph.ts'
+  type Attribute,
+  type Extent,
+  type Graph,
+  GraphError,
+  type Node,
+  type Value,
+} from './graph.ts'
+import { type External, externalBytes, OnnxFileError } from './onnx/external.ts'
+import { dtypeNumbers, dtypes, typedBytes } from './onnx/typed-values.ts'
+import { NEWEST_OPSET, OLDEST_OPSET, toOpset17 } from './onnx/opset.ts'
 
 const IR_VERSION = 8
 const OPSET = 17
-/** From here to 17, the operators that we differentiate mean the same. */
-const OLDEST_OPSET = 13
 
-export class OnnxFileError extends Error {
-  override readonly name = 'OnnxFileError'
-}
-
-const dtypes = {
-  1: 'float32',
-  2: 'uint8',
-  3: 'int8',
-  5: 'int16',
-  6: 'int32',
-  7: 'int64',
-  9: 'bool',
-  10: 'float16',
-  11: 'float64',
-} as const satisfies Record<number, DType>
-
-const dtypeNumbers = new Map(
-  Object.entries(dtypes).map(([number, dtype]) => [dtype, Number(number)]),
-)
+export { OnnxFileError }
 
 export function encodeOnnx(graph: Graph): Uint8Array {
   const w = new BinaryWriter()
@@ -53,12 +37,18 @@ export function encodeOnnx(graph: Graph): Uint8Array {
   return w.finish()
 }
 
+export interface DecodeOptions {
+  /** The content of a file beside the model, by the name that the model calls it by. */
+  readonly external?: NonNullable<External>
+}
+
 /** Throws `OnnxFileError` where the bytes are no model that we can represent. */
-export function decodeOnnx(bytes: Uint8Array): Graph {
+export function decodeOnnx(bytes: Uint8Array, { external }: DecodeOptions = {}): Graph {
   try {
-    return readModel(new BinaryReader(bytes))
+    return readModel(new BinaryReader(bytes), external)
   } catch (cause) {
     if (cause instanceof OnnxFileError) throw cause
+    if (cause instanceof GraphError) throw new OnnxFileError(cause.message, { cause })
     throw new OnnxFileError(
       `not an .onnx file: ${cause instanceof Error ? cause.message : cause}`,
       { cause },
@@ -184,38 +174,50 @@ function integer64(r: BinaryReader): number {
   return value
 }
 
-function readModel(r: BinaryReader): Graph {
+/** In attributes the largest int64 stands for "to the end": the largest safe integer does as well. */
+function nearest64(r: BinaryReader): number {
+  const value = Number(r.int64())
+  return Math.min(Math.max(value, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
+}
+
+function readModel(r: BinaryReader, external: External): Graph {
   let graph: Graph | undefined
   let opset: number | undefined
   const metadata: [string, string][] = []
   message(r, {
     7: () => {
-      graph = readGraph(r)
+      graph = readGraph(r, external)
     },
     8: () => {
       const { domain, version } = readOpset(r)
       if (domain === '') opset = version
     },
     14: () => {
-      let [key, value] = ['', '']
-      embedded(r, {
-        1: () => {
-          key = r.string()
-        },
-        2: () => {
-          value = r.string()
-        },
-      })
+      const { key, value } = readEntry(r)
       metadata.push([key, value])
     },
   })
   if (!graph) throw new OnnxFileError('not an .onnx file: it holds no graph')
-  if (opset === undefined || opset < OLDEST_OPSET || opset > OPSET) {
+  if (opset === undefined || opset < OLDEST_OPSET || opset > NEWEST_OPSET) {
     throw new OnnxFileError(
-      `operator set ${opset ?? 'unknown'}: ${OLDEST_OPSET} to ${OPSET} are read; convert the model`,
+      `operator set ${opset ?? 'unknown'}: ${OLDEST_OPSET} to ${NEWEST_OPSET} are read; convert the model`,
     )
   }
-  return metadata.length > 0 ? { ...graph, metadata: Object.fromEntries(metadata) } : graph
+  const read = toOpset17(graph, opset)
+  return metadata.length > 0 ? { ...read, metadata: Object.fromEntries(metadata) } : read
+}
+
+function readEntry(r: BinaryReader): { key: string; value: string } {
+  let [key, value] = ['', '']
+  embedded(r, {
+    1: () => {
+      key = r.string()
+    },
+    2: () => {
+      value = r.string()
+    },
+  })
+  return { key, value }
 }
 
 function readOpset(r: BinaryReader): { domain: string; version: number } {
@@ -231,19 +233,19 @@ function readOpset(r: BinaryReader): { domain: string; version: number } {
   return { domain: domain === 'ai.onnx' ? '' : domain, version }
 }
 
-function readGraph(r: BinaryReader): Graph {
+function readGraph(r: BinaryReader, external: External): Graph {
   let name = ''
   const nodes: Node[] = []
   const initializers = new Map<string, Tensor>()
   const inputs: Value[] = []
   const outputs: Value[] = []
   embedded(r, {
-    1: () => void nodes.push(readNode(r)),
+    1: () => void nodes.push(readNode(r, external)),
     2: () => {
       name = r.string()
     },
     5: () => {
-      const { name, tensor } = readTensor(r)
+      const { name, tensor } = readTensor(r, external)
       initializers.set(name, tensor)
     },
     11: () => void inputs.push(readValue(r)),
@@ -259,7 +261,7 @@ function readGraph(r: BinaryReader): Graph {
   }
 }
 
-function readNode(r: BinaryReader): Node {
+function readNode(r: BinaryReader, external: External): Node {
   let [op, name] = ['', '']
   const inputs: string[] = []
   const outputs: string[] = []
@@ -273,7 +275,7 @@ function readNode(r: BinaryReader): Node {
     4: () => {
       op = r.string()
     },
-    5: () => void attributes.push(readAttribute(r)),
+    5: () => void attributes.push(readAttribute(r, external)),
     7: () => {
       const domain = r.string()
       if (domain !== '' && domain !== 'ai.onnx') {
@@ -290,7 +292,7 @@ function readNode(r: BinaryReader): Node {
   }
 }
 
-function readAttribute(r: BinaryReader): [string, Attribute] {
+function readAttribute(r: BinaryReader, external: External): [string, Attribute] {
   let name = ''
   let type = 0
   let [f, i, s] = [0, 0, '']
@@ -312,10 +314,10 @@ function readAttribute(r: BinaryReader): [string, Attribute] {
       s = r.string()
     },
     5: () => {
-      t = readTensor(r).tensor
+      t = readTensor(r, external).tensor
     },
     7: (wire) => repeated(r, wire, () => floats.push(r.float())),
-    8: (wire) => integers64(r, wire, ints),
+    8: (wire) => repeated(r, wire, () => ints.push(nearest64(r))),
     9: () => void texts.push(r.string()),
     20: () => {
       type = r.int32()
@@ -335,11 +337,13 @@ function readAttribute(r: BinaryReader): [string, Attribute] {
   return [name, attribute]
 }
 
-function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
+function readTensor(r: BinaryReader, external: External): { name: string; tensor: Tensor } {
   let name = ''
   let type = 0
   const shape: number[] = []
   let raw: Uint8Array | undefined
+  let isExternal = false
+  const place = new Map<string, string>()
   const floats: number[] = []
   const ints: number[] = []
   const longs: bigint[] = []
@@ -359,10 +363,12 @@ function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
       raw = r.bytes().slice()
     },
     10: (wire) => repeated(r, wire, () => doubles.push(r.double())),
+    13: () => {
+      const { key, value } = readEntry(r)
+      place.set(key, value)
+    },
     14: () => {
-      throw new OnnxFileError(
-        `tensor ${name}: external data is not read; save the model in one file`,
-      )
+      isExternal = r.int32() === 1
     },
   })
   const dtype = dtypes[type as keyof typeof dtypes]
@@ -370,41 +376,14 @@ function readTensor(r: BinaryReader): { name: string; tensor: Tensor } {
   if (shape.some((extent) => extent < 0)) {
     throw new OnnxFileError(`tensor ${name}: shape ${shape.join('x')}`)
   }
-  const bytes = raw ?? typedBytes(dtype, { floats, ints, longs, doubles })
+  const outside = isExternal ? externalBytes(name, place, external) : undefined
+  const bytes = outside ?? raw ?? typedBytes(dtype, { floats, ints, longs, doubles })
   if (bytes.byteLength !== elementCount(shape) * bytesPerElement[dtype]) {
     throw new OnnxFileError(
       `tensor ${name}: ${bytes.byteLength} bytes do not fill ${shape.join('x')} ${dtype}`,
     )
   }
   return { name, tensor: { dtype, shape, bytes } }
-}
-
-/** Where there is no `raw_data`, each dtype has its own field. */
-function typedBytes(
-  dtype: DType,
-  fields: Readonly<Record<'floats' | 'ints' | 'doubles', readonly number[]>> & {
-    readonly longs: readonly bigint[]
-  },
-): Uint8Array {
-  const { floats, ints, longs, doubles } = fields
-  switch (dtype) {
-    case 'float32':
-      return bytesOf(Float32Array.from(floats))
-    case 'float64':
-      return bytesOf(Float64Array.from(doubles))
-    case 'int64':
-      return bytesOf(BigInt64Array.from(longs))
-    case 'int32':
-      return bytesOf(Int32Array.from(ints))
-    case 'int16':
-      return bytesOf(Int16Array.from(ints))
-    case 'float16':
-      return bytesOf(Uint16Array.from(ints))
-    case 'int8':
-    case 'uint8':
-    case 'bool':
-      return Uint8Array.from(ints)
-  }
 }
 
 function readValue(r: BinaryReader): Value {

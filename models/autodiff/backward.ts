@@ -3,6 +3,7 @@
 import { assert } from '../../protocol/assert.ts'
 import { type Builder, graphBuilder, type Handle, knownCount } from '../builder.ts'
 import { type Graph, GraphError, type Node } from '../graph.ts'
+import { lowered } from '../lowering/lower.ts'
 import { gradientRules, severalOutputs } from './gradient-rules.ts'
 import type { GradientRule } from './rule.ts'
 
@@ -21,13 +22,14 @@ export interface BackwardOptions {
  * `GraphError` naming the first operator on the way that has no rule.
  */
 export function backward(
-  graph: Graph,
+  given: Graph,
   loss: string,
   parameters: readonly string[],
   { seed, outer = {} }: BackwardOptions = {},
 ): Graph {
+  const graph = lowered(given)
   const b = graphBuilder(`${graph.name}/backward`, graph)
-  const onTheWay = reachedFrom(graph, parameters)
+  const onTheWay = reachedFrom(b, graph, parameters)
   const starts = [loss, ...Object.keys(outer)]
   for (const start of starts) {
     if (!onTheWay.has(start)) throw new GraphError(`${start} does not depend on any parameter`)
@@ -102,12 +104,14 @@ function addInputGradients({ b, node, grads, onTheWay, gradients }: Step): void 
   })
 }
 
-/** Every value that depends on a parameter. */
-function reachedFrom(graph: Graph, parameters: readonly string[]): Set<string> {
+/** Every float value that depends on a parameter: nothing flows through shapes, indices and masks. */
+function reachedFrom(b: Builder, graph: Graph, parameters: readonly string[]): Set<string> {
   const reached = new Set(parameters)
   for (const { inputs, outputs } of graph.nodes) {
     if (!inputs.some((input) => reached.has(input))) continue
-    for (const output of outputs) reached.add(output)
+    for (const output of outputs) {
+      if (output && b.value(output).dtype.startsWith('float')) reached.add(output)
+    }
   }
   return reached
 }

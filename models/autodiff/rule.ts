@@ -45,3 +45,23 @@ const castTypes = { float32: 1, int64: 7, bool: 9 } as const
 
 export const castTo = (b: Builder, x: Handle, dtype: keyof typeof castTypes): Handle =>
   b.node('Cast', [x], { attributes: { to: integer(castTypes[dtype]) }, dtype })
+
+/** One float32 number. */
+export const number = (b: Builder, value: number): Handle => b.constant([value], [])
+
+/** 1 where the comparison holds, 0 elsewhere. */
+export const maskOf = (b: Builder, op: string, x: Handle, y: Handle): Handle =>
+  castTo(b, b.node(op, [x, y], { dtype: 'bool' }), 'float32')
+
+export function zerosLike(b: Builder, { name, shape }: Handle): Handle {
+  const target = b.node('Shape', [b.value(name)], { dtype: 'int64' })
+  return b.node('ConstantOfShape', [target], { dtype: 'float32', shape })
+}
+
+/** A gradient in the shape of the value whose elements it has. */
+export function shapedLike(b: Builder, grad: Handle, x: Handle): Handle {
+  const symbols = x.shape.filter((extent) => typeof extent === 'string').length
+  const target = x.shape.map((extent) => (typeof extent === 'string' ? -1 : extent))
+  const shape = symbols > 1 ? b.node('Shape', [x], { dtype: 'int64' }) : b.integers(target)
+  return b.node('Reshape', [grad, shape], { shape: x.shape })
+}

@@ -258,21 +258,6 @@ const cases: readonly GradientCase[] = [
     attributes: { epsilon: float(1e-3) },
   },
   {
-    op: 'LayerNormalization',
-    what: 'the last axis',
-    shapes: [[2, 3, 4], [4], [4]],
-    attributes: { epsilon: float(1e-3) },
-  },
-  {
-    op: 'LayerNormalization',
-    what: 'two axes, no bias',
-    shapes: [
-      [2, 3, 4],
-      [3, 4],
-    ],
-    attributes: { axis: integer(1), epsilon: float(1e-3) },
-  },
-  {
     op: 'LRN',
     what: 'five neighbours',
     shapes: [[2, 7, 2, 2]],

@@ -242,8 +242,8 @@ describe('refused with OnnxFileError', () => {
   test.each([
     ['no bytes', new Uint8Array(), 'holds no graph'],
     ['text', new TextEncoder().encode('<html>not a model</html>'), 'not an .onnx file'],
-    ['an older operator set', model(() => {}, 9), 'operator set 9'],
-    ['a newer operator set', model(() => {}, 18), 'operator set 18'],
+    ['an older operator set', model(() => {}, 8), 'operator set 8'],
+    ['a newer operator set', model(() => {}, 22), 'operator set 22'],
     ['no operator set', model(() => {}, 0), 'operator set unknown'],
     ['external data', initializer(1, external), 'external data'],
     ['a dtype without a name here', initializer(8, () => {}), 'data type 8'],
@@ -310,5 +310,39 @@ describe('refused with OnnxFileError', () => {
       }),
       { seed: SEED, numRuns: 3000 },
     )
+  })
+})
+
+describe('external data', () => {
+  const entry = (w: BinaryWriter, key: string, value: string) =>
+    field(w, 13, () => {
+      w.tag(1, WireType.LengthDelimited).string(key)
+      w.tag(2, WireType.LengthDelimited).string(value)
+    })
+  const placed = (offset: string) =>
+    initializer(1, (w) => {
+      entry(w, 'location', 'weights.bin')
+      entry(w, 'offset', offset)
+      entry(w, 'length', '12')
+      w.tag(14, WireType.Varint).int32(1)
+    })
+  const file = bytesOf(Float32Array.of(9, 1, 2, 3))
+
+  test('is read from where the tensor says', () => {
+    const external = (location: string) => (location === 'weights.bin' ? file : new Uint8Array())
+    const { initializers } = decodeOnnx(placed('4'), { external })
+    expect([...float32View(initializers.get('t')!)]).toEqual([1, 2, 3])
+  })
+
+  test.each(['8', '-4', 'x', '1e300'])('at offset %s is refused', (offset) => {
+    expect(() => decodeOnnx(placed(offset), { external: () => file })).toThrow(OnnxFileError)
+  })
+
+  test('that is missing is named with tensor and file', () => {
+    const external = () => {
+      throw new Error('no such file')
+    }
+    const line = 'tensor t: external data in "weights.bin" cannot be read: no such file'
+    expect(() => decodeOnnx(placed('4'), { external })).toThrow(line)
   })
 })

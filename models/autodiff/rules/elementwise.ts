@@ -1,9 +1,15 @@
 // Gradients of operators that work element by element, with broadcasting.
-import { integer } from '../../graph.ts'
-import { castTo, type GradientRules, times, unbroadcast } from '../rule.ts'
+import type { Builder, Handle } from '../../builder.ts'
+import {
+  type GradientRules,
+  maskOf,
+  number,
+  type RuleArguments,
+  times,
+  unbroadcast,
+} from '../rule.ts'
 
 export const elementwiseRules: GradientRules = {
-  Identity: (_b, { grad }) => [grad],
   Add: (b, { grad, inputs: [x, y] }) => [
     x && unbroadcast(b, grad, x.shape),
     y && unbroadcast(b, grad, y.shape),
@@ -23,21 +29,6 @@ export const elementwiseRules: GradientRules = {
     const toX = () => unbroadcast(b, over, x.shape)
     return [isWanted(0) ? toX() : undefined, isWanted(1) ? toY() : undefined]
   },
-  Neg: (b, { grad }) => [b.node('Neg', [grad])],
-  // Its output is 0 or above 0: as a truth it is the mask. Four times as fast as Sign, or Greater and Where.
-  Relu: (b, { grad, output }) => [times(b, grad, castTo(b, castTo(b, output, 'bool'), 'float32'))],
-  Sigmoid: (b, { grad, output }) => {
-    const complement = b.node('Sub', [b.constant([1], []), output])
-    return [times(b, grad, times(b, output, complement))]
-  },
-  Tanh: (b, { grad, output }) => {
-    const square = times(b, output, output)
-    return [times(b, grad, b.node('Sub', [b.constant([1], []), square]))]
-  },
-  Exp: (b, { grad, output }) => [times(b, grad, output)],
-  Log: (b, { grad, inputs: [x] }) => [b.node('Div', [grad, x])],
-  Sqrt: (b, { grad, output }) => [b.node('Div', [times(b, grad, b.constant([0.5], [])), output])],
-  Abs: (b, { grad, inputs: [x] }) => [x && times(b, grad, b.node('Sign', [x]))],
   // d x^p / dx = p x^(p-1); d x^p / dp = x^p log x, which is no number where x < 0.
   Pow: (b, { grad, inputs: [x, p], output, isWanted }) => {
     if (!x || !p) return []
@@ -46,12 +37,37 @@ export const elementwiseRules: GradientRules = {
     const toP = () => unbroadcast(b, times(b, grad, times(b, output, b.node('Log', [x]))), p.shape)
     return [isWanted(0) ? toX() : undefined, isWanted(1) ? toP() : undefined]
   },
-  Clip: (b, { grad, inputs: [x], output }) => {
-    if (!x) return []
-    const inside = b.node('Cast', [b.node('Equal', [x, output], { dtype: 'bool' })], {
-      attributes: { to: integer(1) },
-      dtype: 'float32',
-    })
-    return [times(b, grad, inside), undefined, undefined]
+  Max: extreme,
+  Min: extreme,
+  Sum: (b, { grad, inputs }) => inputs.map((x) => x && unbroadcast(b, grad, x.shape)),
+  Mean: (b, { grad, inputs }) => {
+    const share = b.node('Div', [grad, number(b, inputs.length)])
+    return inputs.map((x) => x && unbroadcast(b, share, x.shape))
   },
+  Where: (b, { grad, inputs: [which, x, y], isWanted }) => {
+    const zero = number(b, 0)
+    const toX = () => x && unbroadcast(b, b.node('Where', [which, grad, zero]), x.shape)
+    const toY = () => y && unbroadcast(b, b.node('Where', [which, zero, grad]), y.shape)
+    return [undefined, isWanted(1) ? toX() : undefined, isWanted(2) ? toY() : undefined]
+  },
+  // x - y trunc(x / y), as fmod of C.
+  Mod: (b, { grad, inputs: [x, y], isWanted }) => {
+    if (!x || !y) return []
+    const toY = () => {
+      const ratio = b.node('Div', [x, y])
+      const whole = times(b, b.node('Sign', [ratio]), b.node('Floor', [b.node('Abs', [ratio])]))
+      return unbroadcast(b, b.node('Neg', [times(b, grad, whole)]), y.shape)
+    }
+    return [unbroadcast(b, grad, x.shape), isWanted(1) ? toY() : undefined]
+  },
+}
+
+/** Inputs that are equally large (or small) share the gradient. */
+function extreme(b: Builder, { grad, inputs, output }: RuleArguments): (Handle | undefined)[] {
+  const masks = inputs.map((x) => x && maskOf(b, 'Equal', x, output))
+  const share = b.node('Div', [grad, b.node('Sum', masks)])
+  return inputs.map((x, index) => {
+    const mask = masks[index]
+    return x && mask && unbroadcast(b, times(b, share, mask), x.shape)
+  })
 }

@@ -1,7 +1,7 @@
 // Gradients of reductions, and of what is normalised over an axis by one.
 import type { Builder, Handle } from '../../builder.ts'
-import { integer, integerOf, type Node } from '../../graph.ts'
-import { castTo, type GradientRules, type RuleArguments, times } from '../rule.ts'
+import { integer, integerOf, integers, type Node } from '../../graph.ts'
+import { type GradientRules, maskOf, number, type RuleArguments, times } from '../rule.ts'
 
 export const reductionRules: GradientRules = {
   ReduceSum: (b, { node, grad, inputs: [x] }) => [x && spread(b, node, grad, x), undefined],
@@ -14,36 +14,39 @@ export const reductionRules: GradientRules = {
     }
     return [times(b, whole, b.node('Div', [count(output), count(x)]))]
   },
-  ReduceMax: extremeRule,
-  ReduceMin: extremeRule,
-  // Where no factor is 0.
-  ReduceProd: (b, { node, grad, inputs: [x], output }) => [
-    x && b.node('Div', [spread(b, node, times(b, grad, output), x), x]),
-  ],
+  ReduceMax: extreme,
+  ReduceMin: extreme,
+  // The product of the others, also where one of them or this one is 0.
+  ReduceProd: (b, { node, grad, inputs: [x] }) => {
+    if (!x) return []
+    const zeros = maskOf(b, 'Equal', x, number(b, 0))
+    const safe = b.node('Add', [x, zeros])
+    const axes = b.axesOf(node, x.shape.length)
+    const product = b.node('ReduceProd', [safe], { attributes: { axes: integers(axes) } })
+    const otherZeros = b.node('Sub', [summed(b, node, zeros), zeros])
+    const isWhole = maskOf(b, 'Equal', otherZeros, number(b, 0))
+    const others = times(b, b.node('Div', [product, safe]), isWhole)
+    return [times(b, kept(b, node, grad, x), others)]
+  },
   ReduceL1: (b, { node, grad, inputs: [x] }) => [
-    x && times(b, spread(b, node, grad, x), b.node('Sign', [x])),
+    x && times(b, kept(b, node, grad, x), b.node('Sign', [x])),
   ],
-  ReduceL2: (b, { node, grad, inputs: [x], output }) => [
-    x && times(b, x, spread(b, node, b.node('Div', [grad, output]), x)),
-  ],
-  ReduceSumSquare: (b, { node, grad, inputs: [x] }) => [
-    x && times(b, times(b, x, b.constant([2], [])), spread(b, node, grad, x)),
-  ],
-  // log of the sum: its exponential is the sum again.
+  ReduceL2: (b, { node, grad, inputs: [x], output }) => {
+    // Where the length is 0, so is x: its gradient is 0 and not 0 / 0.
+    const length = b.node('Add', [output, maskOf(b, 'Equal', output, number(b, 0))])
+    return [x && times(b, x, kept(b, node, b.node('Div', [grad, length]), x))]
+  },
   ReduceLogSum: (b, { node, grad, inputs: [x], output }) => [
     x && spread(b, node, b.node('Div', [grad, b.node('Exp', [output])]), x),
   ],
   ReduceLogSumExp: (b, { node, grad, inputs: [x], output }) => {
     if (!x) return []
-    const share = b.node('Exp', [b.node('Sub', [x, spread(b, node, output, x)])])
-    return [times(b, share, spread(b, node, grad, x))]
+    const share = b.node('Exp', [b.node('Sub', [x, kept(b, node, output, x)])])
+    return [times(b, kept(b, node, grad, x), share)]
   },
-  // Each element is in all sums after its own: the sums of the gradient run the other way.
-  CumSum: (b, { node, grad, inputs: [, axis] }) => {
-    const isReverse = integerOf(node, 'reverse', 0) === 1
-    const attributes = { ...node.attributes, reverse: integer(isReverse ? 0 : 1) }
-    return [b.node('CumSum', [grad, axis], { attributes }), undefined]
-  },
+  ReduceSumSquare: (b, { node, grad, inputs: [x] }) => [
+    x && times(b, kept(b, node, grad, x), times(b, x, number(b, 2))),
+  ],
   // x - logsumexp(x): the gradient is g - softmax(x) * sum(g).
   LogSoftmax: (b, { node, grad, output }) => {
     const axis = integerOf(node, 'axis', -1)
@@ -61,28 +64,26 @@ export const reductionRules: GradientRules = {
   },
 }
 
-/** Equal extremes share the gradient, as in PyTorch's amax. */
-function extremeRule(
-  b: Builder,
-  { node, grad, inputs: [x], output }: RuleArguments,
-): readonly (Handle | undefined)[] {
+/** Elements that are equally large (or small) share the gradient. */
+function extreme(b: Builder, { node, grad, inputs: [x], output }: RuleArguments) {
   if (!x) return []
-  const isExtreme = b.node('Equal', [x, spread(b, node, output, x)], { dtype: 'bool' })
-  const mask = castTo(b, isExtreme, 'float32')
-  const attributes = { ...node.attributes }
-  const { axes: given, ...rest } = attributes
-  const over = given?.type === 'integers' ? given.value : x.shape.map((_, axis) => axis)
-  const ties = b.node('ReduceSum', [mask, b.integers(over)], { attributes: rest })
-  return [times(b, mask, spread(b, node, b.node('Div', [grad, ties]), x))]
+  const mask = maskOf(b, 'Equal', x, kept(b, node, output, x))
+  const share = b.node('Div', [kept(b, node, grad, x), summed(b, node, mask)])
+  return [times(b, share, mask)]
+}
+
+const summed = (b: Builder, node: Node, value: Handle): Handle =>
+  b.node('ReduceSum', [value, b.integers(b.axesOf(node, value.shape.length))])
+
+/** What a reduction made, with the axes that it reduced as axes of 1. */
+function kept(b: Builder, node: Node, value: Handle, x: Handle): Handle {
+  const axes = b.axesOf(node, x.shape.length)
+  if (integerOf(node, 'keepdims', 1) === 1 || axes.length === 0) return value
+  return b.node('Unsqueeze', [value, b.integers(axes)])
 }
 
 /** The gradient of a reduction, back over the axes it reduced. */
 function spread(b: Builder, node: Node, grad: Handle, x: Handle): Handle {
-  const keeps = integerOf(node, 'keepdims', 1) === 1
   const target = b.node('Shape', [x], { dtype: 'int64' })
-  const { shape } = x
-  if (keeps || grad.shape.length === 0) return b.node('Expand', [grad, target], { shape })
-  const axes = b.axesOf(node, shape.length)
-  const unsqueezed = b.node('Unsqueeze', [grad, b.integers(axes)])
-  return b.node('Expand', [unsqueezed, target], { shape })
+  return b.node('Expand', [kept(b, node, grad, x), target], { shape: x.shape })
 }

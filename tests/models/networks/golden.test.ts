@@ -146,5 +146,5 @@ describe.each(['googlenet-bn', 'inception-v3'] as const)('%s', (name: NetworkNam
       const running = Float32Array.from(batch, (value, i) => 0.9 * before[i]! + 0.1 * value)
       expectAlike(digestOf(tensorOf(running)), digest, 1e-4, statistic)
     }
-  })
+  }, 60_000)
 })
