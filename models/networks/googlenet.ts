@@ -73,9 +73,8 @@ function stem({ network, size }: ImageNetworkOptions): ModuleRow[] {
   const pool = maxPool({ kernel: 3, stride: 2, ceil: true })
   const isSmall = size < SMALL_BELOW
   const normalise = network === 'googlenet' ? localResponse : stack()
-  const first = isSmall
-    ? conv('conv1', 64, { kernel: 3, pad: 'same' })
-    : conv('conv1', 64, { kernel: 7, stride: 2, pad: 'same' })
+  // Weights keep their shapes, so that a checkpoint fits images of any size.
+  const first = conv('conv1', 64, { kernel: 7, stride: isSmall ? 1 : 2, pad: 'same' })
   return [
     { name: 'conv1', layer: first }, //                                       64 x 112 x 112
     { name: 'pool1', layer: stack(pool, normalise) }, //                      64 x 56 x 56

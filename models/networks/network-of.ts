@@ -30,15 +30,29 @@ export interface ModuleRow {
   readonly layer: Layer
 }
 
+/** Below it some network has nothing left to pool. */
+const SIZE_MIN = 32
+
 export function networkOf(table: NetworkTable): ImageNetwork {
   const { options, subnetworks } = table
+  if (!(options.size >= SIZE_MIN)) {
+    const { network, size } = options
+    throw new GraphError(
+      `${network} takes images from ${SIZE_MIN} x ${SIZE_MIN}, not ${size} x ${size}`,
+    )
+  }
   const described = describe(table)
   return {
     options,
     subnetworks: described.subnetworks,
     parameters: described.parameters,
     forward(part) {
-      const { from, to, batch } = part
+      const { from, to, batch, mode } = part
+      if (mode === 'training' && batch === 'N') {
+        throw new GraphError(
+          `${options.network}: how large a minibatch is has to be known while training`,
+        )
+      }
       const isRange = Number.isInteger(from) && Number.isInteger(to)
       if (!isRange || from < 0 || to > subnetworks.length || from >= to) {
         const count = subnetworks.length
