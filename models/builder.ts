@@ -87,8 +87,9 @@ export function graphBuilder(name: string, base?: Graph): Builder {
   const literals = (wanted: string): number[] | undefined => {
     const tensor = initializers.get(wanted)
     if (tensor?.dtype !== 'int64') return undefined
-    const { buffer, byteOffset, byteLength } = tensor.bytes.slice()
-    return Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number)
+    // Not `slice`: that of a Buffer, which files are read into, copies nothing.
+    const { buffer } = new Uint8Array(tensor.bytes)
+    return Array.from(new BigInt64Array(buffer), Number)
   }
   const append = (node: Node, { dtype, shape }: Pick<NodeOptions, 'dtype' | 'shape'> = {}) => {
     const given = node.inputs.map((input) => (input ? values.get(input) : undefined))
