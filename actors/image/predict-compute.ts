@@ -1,12 +1,12 @@
 // What the compute thread of a part of a network for inference does: opens its part of a model file, and
-// computes batches. What it answers lies in a buffer that the next batch of that size uses again.
+// computes batches.
 import type { Graph } from '../../models/graph.ts'
 import { partsFor } from '../../models/networks/balance.ts'
 import type { Cuts } from '../../models/networks/cut.ts'
 import { decodeOnnx } from '../../models/onnx-file.ts'
 import { openSession, type Session } from '../../models/session.ts'
 import { assert } from '../../protocol/assert.ts'
-import { elementCount, type Tensor, tensorOf } from '../../protocol/tensor.ts'
+import { elementCount, type Tensor } from '../../protocol/tensor.ts'
 import type { Disk } from '../../runtime/environment.ts'
 
 export interface PartToPredict {
@@ -29,12 +29,8 @@ export interface PredictCompute {
 interface Opened {
   readonly graph: Graph
   readonly session: Session
-  /** By the size of the batch. */
-  readonly outputs: Map<number, Readonly<Record<string, Tensor>>>
+  readonly outputsFor: (batch: number) => Readonly<Record<string, Tensor>>
 }
-
-/** Sizes of batches that are remembered. */
-const SIZES_MAX = 4
 
 export function predictCompute({ disk }: { readonly disk: Disk }): PredictCompute {
   let opened: Opened | undefined
@@ -43,30 +39,41 @@ export function predictCompute({ disk }: { readonly disk: Disk }): PredictComput
       const graph = partsFor(decodeOnnx(disk.read(model)), parts, cuts)[index]
       assert(graph !== undefined, `part ${index} of ${parts}`)
       const session = await openSession(graph, { threads, device })
-      opened = { graph, session, outputs: new Map() }
+      opened = { graph, session, outputsFor: outputsOf(graph, parts) }
     },
     async predictPart(values) {
       assert(opened !== undefined, '`openPart` comes first')
       const { graph, session } = opened
       assert(values.length === graph.inputs.length, 'a part is given all of its inputs')
       const feeds = graph.inputs.map(({ name }, index) => [name, values[index]!] as const)
-      const into = outputsFor(opened, values[0]?.shape[0] ?? 1)
+      const into = opened.outputsFor(values[0]?.shape[0] ?? 1)
       await session.run(Object.fromEntries(feeds), into)
       return graph.outputs.map(({ name }) => into[name]!)
     },
   }
 }
 
-function outputsFor({ graph, outputs }: Opened, batch: number): Readonly<Record<string, Tensor>> {
-  const known = outputs.get(batch)
-  if (known) return known
-  if (outputs.size >= SIZES_MAX) outputs.clear()
-  const made = Object.fromEntries(
-    graph.outputs.map(({ name, shape: extents }) => {
-      const shape = extents.map((extent) => (typeof extent === 'number' ? extent : batch))
-      return [name, tensorOf(new Float32Array(elementCount(shape)), shape)]
-    }),
-  )
-  outputs.set(batch, made)
-  return made
+/**
+ * Shared with the actor's thread, which would else copy them, and used again in turn. No more batches are on
+ * their way than there are parts and one; all of them once more where a part has died.
+ */
+function outputsOf({ outputs }: Graph, parts: number): Opened['outputsFor'] {
+  const made = new Map<string, Tensor>()
+  let turn = 0
+  let size = 0
+  return (batch) => {
+    if (size !== batch) made.clear()
+    size = batch
+    turn = (turn + 1) % (2 * (parts + 1))
+    return Object.fromEntries(
+      outputs.map(({ name, shape: extents }) => {
+        const shape = extents.map((extent) => (typeof extent === 'number' ? extent : batch))
+        const known = made.get(`${turn}/${name}`)
+        const bytes = known?.bytes ?? new Uint8Array(new SharedArrayBuffer(4 * elementCount(shape)))
+        const tensor: Tensor = { dtype: 'float32', shape, bytes }
+        made.set(`${turn}/${name}`, tensor)
+        return [name, tensor]
+      }),
+    )
+  }
 }

@@ -26,6 +26,8 @@ type Message =
 interface Part {
   readonly config: PredictPartConfig
   readonly compute: ComputeThread
+  /** What came, where the compute thread can read it: not in use, by size. */
+  readonly idle: SharedArrayBuffer[]
 }
 
 /** `computeModule` calls `serveCompute` with the methods `openPart` and `predictPart`. */
@@ -39,13 +41,15 @@ export function predictPart(
     start(config, { environment, pipe }) {
       const compute = environment.compute.start(computeModule)
       pipe(compute.call('openPart', config.part), (outcome) => ({ type: 'opened', outcome }))
-      return { config, compute }
+      return { config, compute, idle: [] }
     },
     receive(part, message, { pipe, forward, refuse }) {
       const { compute, config } = part
       if (message.type === 'predict') {
+        const { shared, release } = share(part, message.values)
         // The thread serves calls in order, so batches keep theirs.
-        const computed = compute.call('predictPart', message.values) as Promise<readonly Tensor[]>
+        const computed = compute.call('predictPart', shared) as Promise<readonly Tensor[]>
+        computed.then(release, release)
         pipe(computed, (outcome) => ({ type: 'computed', asked: message, outcome }))
         return next(part)
       }
@@ -65,4 +69,25 @@ export function predictPart(
       return next(part)
     },
   }
+}
+
+/** Batches that wait for the thread keep a buffer each; more of them than this are not kept for the next. */
+const IDLE_MAX = 16
+
+/** One plain copy: a call would make two, into fresh memory. */
+function share({ idle }: Part, values: readonly Tensor[]) {
+  const used: SharedArrayBuffer[] = []
+  const shared = values.map((tensor): Tensor => {
+    const { byteLength } = tensor.bytes
+    const at = idle.findIndex((buffer) => buffer.byteLength === byteLength)
+    const buffer = at < 0 ? new SharedArrayBuffer(byteLength) : idle.splice(at, 1)[0]!
+    used.push(buffer)
+    const bytes = new Uint8Array(buffer)
+    bytes.set(tensor.bytes)
+    return { ...tensor, bytes }
+  })
+  const release = (): void => {
+    for (const buffer of used) if (idle.length < IDLE_MAX) idle.push(buffer)
+  }
+  return { shared, release }
 }
