@@ -5,6 +5,7 @@ import { type Infer, optional, plain, ref, struct } from '../../protocol/schema.
 import type { Tensor } from '../../protocol/tensor.ts'
 import { type ActorDefinition, next, type Outcome } from '../../runtime/actor.ts'
 import type { ComputeThread } from '../../runtime/environment.ts'
+import type { Batch } from './predict-compute.ts'
 
 export const PredictPartConfig = struct({
   /** The part after this one; absent in the last. */
@@ -20,7 +21,7 @@ type Message =
   | {
       readonly type: 'computed'
       readonly asked: PredictMessage
-      readonly outcome: Outcome<readonly Tensor[]>
+      readonly outcome: Outcome<Batch>
     }
 
 interface Part {
@@ -46,9 +47,9 @@ export function predictPart(
     receive(part, message, { pipe, forward, refuse }) {
       const { compute, config } = part
       if (message.type === 'predict') {
-        const { shared, release } = share(part, message.values)
+        const { shared, release } = share(part, message)
         // The thread serves calls in order, so batches keep theirs.
-        const computed = compute.call('predictPart', shared) as Promise<readonly Tensor[]>
+        const computed = compute.call('predictPart', shared) as Promise<Batch>
         computed.then(release, release)
         pipe(computed, (outcome) => ({ type: 'computed', asked: message, outcome }))
         return next(part)
@@ -60,9 +61,13 @@ export function predictPart(
       const { asked, outcome } = message
       // Of the batch, not of this part: the next one may be good.
       if (!outcome.ok) refuse(asked, 'refused', outcome.error.message)
-      else if (!config.after) asked.replyTo.tell(outcome.value)
+      else if (!config.after) asked.replyTo.tell(outcome.value.values)
       else {
-        const passed = forward(config.after, { ...asked, values: outcome.value })
+        const passed = forward(config.after, {
+          type: 'predict',
+          ...outcome.value,
+          replyTo: asked.replyTo,
+        })
         if (passed === 'accepted') return next(part)
         refuse(asked, passed === 'full' ? 'overloaded' : 'unreachable', `the next part: ${passed}`)
       }
@@ -75,7 +80,7 @@ export function predictPart(
 const IDLE_MAX = 16
 
 /** One plain copy: a call would make two, into fresh memory. */
-function share({ idle }: Part, values: readonly Tensor[]) {
+function share({ idle }: Part, { values, places }: Batch) {
   const used: SharedArrayBuffer[] = []
   const shared = values.map((tensor): Tensor => {
     const { byteLength } = tensor.bytes
@@ -89,5 +94,6 @@ function share({ idle }: Part, values: readonly Tensor[]) {
   const release = (): void => {
     for (const buffer of used) if (idle.length < IDLE_MAX) idle.push(buffer)
   }
-  return { shared, release }
+  const batch: Batch = { values: shared, ...(places && { places }) }
+  return { shared: batch, release }
 }

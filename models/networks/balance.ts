@@ -23,8 +23,8 @@ export interface Balanced {
   readonly partsMs: readonly number[]
 }
 
-/** At either end of a cut, of a byte on its way between two processes of one machine: as measured. */
-const MS_PER_BYTE = 0.5e-6
+/** At either end of a cut, of a byte that two processes of one machine hand over in memory: as measured. */
+const MS_PER_BYTE = 0.1e-6
 /** Multiply-adds of one core in a millisecond, until it is measured. */
 const WORK_PER_MS = 1.2e8
 /** Orders of the nodes that are looked at. */

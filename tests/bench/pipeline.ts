@@ -59,7 +59,7 @@ export interface PipelineWorkload {
 export async function pipelineRows(name: string, workload: PipelineWorkload): Promise<Row[]> {
   const { model, size, batch, parts, batches, rounds } = workload
   const environment = realEnvironment({ seed: 1 })
-  const { clock, disk } = environment
+  const { disk } = environment
   const system = createSystem({ environment, member: 'control', token: 'bench' })
   await system.listen()
   const module = new URL('../../actors/worker.ts', import.meta.url).href
@@ -75,7 +75,6 @@ export async function pipelineRows(name: string, workload: PipelineWorkload): Pr
     startPredictPipeline({
       system,
       pool,
-      clock,
       model,
       parts: count,
       ...(count > 1 && { cuts }),
