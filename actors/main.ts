@@ -1,6 +1,12 @@
 // The command line: `troupe demo`, `troupe train speech`, `troupe decode`, `troupe devices`.
 
 import { reportFailure } from './cli/failure.ts'
+import {
+  describeCommand,
+  exportCommand,
+  importCommand,
+  predictCommand,
+} from './cli/network-commands.ts'
 import { UsageError } from './cli/options.ts'
 import {
   decodeCommand,
@@ -19,6 +25,9 @@ const USAGE = `troupe: asynchronous training of neural networks by actors that m
   troupe train speech     train a digit recogniser on your recordings
   troupe train image      train an image classifier on your folders of images
   troupe decode           transcribe with a trained model
+  troupe predict          labels of images, with a trained model
+  troupe describe         what a network is made of, and where it may be cut
+  troupe import, export   checkpoints of torchvision and timm, in and out
   troupe devices          list what can compute here, and why the rest cannot
 
 Each explains its options with --help; troupe --version prints the version.`
@@ -39,6 +48,14 @@ async function main(args: readonly string[]): Promise<number> {
     }
     case 'decode':
       return await decodeCommand(rest)
+    case 'predict':
+      return await predictCommand(rest)
+    case 'describe':
+      return await describeCommand(rest)
+    case 'import':
+      return await importCommand(rest)
+    case 'export':
+      return await exportCommand(rest)
     case 'devices':
       return await devicesCommand(rest)
     case '--version':
@@ -51,7 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
       return 0
     default:
       throw new UsageError(
-        `no command '${command}': give demo, train speech, decode or devices (--help)`,
+        `no command '${command}': give demo, train, decode, predict, describe, import, export or devices`,
       )
   }
 }

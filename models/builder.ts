@@ -13,6 +13,7 @@ import {
   type Node,
   type Value,
 } from './graph.ts'
+import { literalEvaluator } from './literals.ts'
 import { axesOf, inferDTypes, inferShapes } from './shapes/shapes.ts'
 
 export type Handle = Value
@@ -36,6 +37,8 @@ export interface Builder {
   /** The axes a reduction works on, from its second input or its attribute. */
   axesOf(node: Node, rank: number): number[]
   named(handle: Handle, name: string): Handle
+  /** Its numbers, where they are known before the graph runs. */
+  known(handle: Handle): number[] | undefined
   build(outputs: readonly Handle[], metadata?: Readonly<Record<string, string>>): Graph
 }
 
@@ -84,18 +87,13 @@ export function graphBuilder(name: string, base?: Graph): Builder {
     while (values.has(`${stem}/${count}`)) count += 1
     return `${stem}/${count}`
   }
-  const literals = (wanted: string): number[] | undefined => {
-    const tensor = initializers.get(wanted)
-    if (tensor?.dtype !== 'int64') return undefined
-    // Not `slice`: that of a Buffer, which files are read into, copies nothing.
-    const { buffer } = new Uint8Array(tensor.bytes)
-    return Array.from(new BigInt64Array(buffer), Number)
-  }
+  const { literals, learn } = literalEvaluator(initializers)
   const append = (node: Node, { dtype, shape }: Pick<NodeOptions, 'dtype' | 'shape'> = {}) => {
     const given = node.inputs.map((input) => (input ? values.get(input) : undefined))
     const shapes = shape ? [shape] : inferShapes(node, given, literals)
     const dtypes = dtype ? [dtype] : inferDTypes(node, given)
     nodes.push(node)
+    learn(node, given)
     return node.outputs.map((output, index) => {
       if (!output) return undefined
       const [type, extents] = [dtypes[index] ?? dtypes[0], shapes[index]]
@@ -143,6 +141,7 @@ export function graphBuilder(name: string, base?: Graph): Builder {
       return append({ op, name: nodeName, inputs, outputs: names, attributes })
     },
     value: lookUp,
+    known: ({ name: wanted }) => literals(wanted),
     axesOf: (node, rank) => axesOf(node, rank, literals),
     named: (handle, output) => builder.node('Identity', [handle], { name: output }),
     build: (outputs, metadata) => ({

@@ -89,6 +89,13 @@ export const trainImageOptions: OptionTable = {
     help: 'linear and cosine warm up and fall to 0; exponential: times 0.94 every two epochs',
     byDefault: defaults.schedule,
   },
+  momentum: {
+    kind: 'number',
+    range: [0, 0.999],
+    value: 'PART',
+    help: 'of momentum and rmsprop, on the shards',
+    byDefault: `${defaults.momentum}`,
+  },
   'weight-decay': {
     kind: 'number',
     range: [0, 1],

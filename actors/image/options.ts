@@ -34,6 +34,8 @@ export interface ImageOptions extends Partial<Omit<RunOptions, 'chaos'>> {
   /** Highest learning rate; absent: the optimizer's usual one for images. */
   readonly learningRate?: number
   readonly schedule?: ScheduleName
+  /** Of momentum and RMSProp, on the shards. */
+  readonly momentum?: number
   /** L2 regularisation of weights, not of biases and gains. */
   readonly weightDecay?: number
   /** Largest gradient norm of one shard's range; absent: not clipped. */
@@ -72,6 +74,7 @@ export const imageDefaults = {
   epochs: 20,
   batch: 64,
   schedule: 'linear',
+  momentum: 0.9,
   weightDecay: 5e-4,
   labelSmoothing: 0.1,
   averageDecay: 0.998,
@@ -102,6 +105,7 @@ const bounds = {
 
 const fractionBounds = {
   learningRate: [1e-9, 100],
+  momentum: [0, 0.999],
   weightDecay: [0, 1],
   labelSmoothing: [0, 0.9],
   averageDecay: [0, 0.999_999],

@@ -31,7 +31,7 @@ export function planImages(options: CompleteImageOptions, images: number): Train
       phase: 1,
       steps,
       policy,
-      optimizer: withPaperConstants(optimizer),
+      optimizer: withPaperConstants(optimizer, options.momentum),
       average: { name: 'ramped', decay: averageDecay },
     },
     configuration: {},
@@ -50,12 +50,12 @@ export function lanesOf({ policy, subnetworks, microBatches }: CompleteImageOpti
 }
 
 /** RMSProp with epsilon 1.0 and momentum (Szegedy 2015, section 8); Nesterov's momentum. */
-function withPaperConstants(optimizer: OptimizerSpec): OptimizerSpec {
+function withPaperConstants(optimizer: OptimizerSpec, momentum: number): OptimizerSpec {
   switch (optimizer.name) {
     case 'rmsprop':
-      return { ...optimizer, decay: 0.9, epsilon: 1, momentum: 0.9 }
+      return { ...optimizer, decay: 0.9, epsilon: 1, momentum }
     case 'momentum':
-      return { ...optimizer, nesterov: true }
+      return { ...optimizer, momentum, nesterov: true }
     default:
       return optimizer
   }

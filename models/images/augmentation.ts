@@ -1,7 +1,7 @@
 // Images to the input of a network: cropped, mirrored and recoloured by chance, then normalised.
 import { assert } from '../../protocol/assert.ts'
 import type { Random } from '../../protocol/random.ts'
-import type { ImageStore } from './image-store.ts'
+import type { ImageStore, Normalisation } from './image-store.ts'
 
 export interface Augmentation {
   /** Reflected border, in pixels, that a crop of the old size is taken from. */
@@ -28,7 +28,7 @@ export function fillMinibatch({
   readonly random: Random
   readonly into: Float32Array
 }): void {
-  const { size, mean, deviation } = store
+  const { size } = store
   const plane = size * size
   assert(into.length === indices.length * 3 * plane, 'a minibatch fills its tensor')
   const colours = new Float32Array(3 * plane)
@@ -42,12 +42,7 @@ export function fillMinibatch({
       pick(from, rows, columns, colours.subarray(channel * plane, (channel + 1) * plane))
     }
     if (augmentation.colour > 0) recolour(colours, augmentation.colour, random)
-    for (let channel = 0; channel < 3; channel++) {
-      const scale = 1 / (255 * (deviation[channel] ?? 1))
-      const offset = -(mean[channel] ?? 0) / (deviation[channel] ?? 1)
-      const from = colours.subarray(channel * plane, (channel + 1) * plane)
-      normalise(from, { scale, offset }, into.subarray((3 * row + channel) * plane))
-    }
+    normalisePlanes(colours, store, into.subarray(3 * row * plane, 3 * (row + 1) * plane))
   })
 }
 
@@ -82,12 +77,19 @@ function pick(from: Uint8Array, rows: Int32Array, columns: Int32Array, into: Flo
   }
 }
 
-function normalise(
-  from: Float32Array,
-  { scale, offset }: { readonly scale: number; readonly offset: number },
+/** (value / 255 - mean) / deviation, channel by channel. */
+export function normalisePlanes(
+  planes: Float32Array | Uint8Array,
+  { mean, deviation }: Normalisation,
   into: Float32Array,
 ): void {
-  for (let i = 0; i < from.length; i++) into[i] = from[i]! * scale + offset
+  const plane = planes.length / 3
+  for (let channel = 0; channel < 3; channel++) {
+    const scale = 1 / (255 * (deviation[channel] ?? 1))
+    const offset = -(mean[channel] ?? 0) / (deviation[channel] ?? 1)
+    const end = (channel + 1) * plane
+    for (let i = channel * plane; i < end; i++) into[i] = planes[i]! * scale + offset
+  }
 }
 
 /** ITU-R BT.601. */

@@ -3,8 +3,13 @@ import type { Extent, Node } from '../graph.ts'
 
 export type Shape = readonly Extent[]
 
-/** The values of an int64 tensor that is known before the graph runs. */
-export type Literals = (name: string) => number[] | undefined
+/** What is known of small tensors before the graph runs. */
+export interface Literals {
+  /** The values, where all of them are numbers. */
+  (name: string): number[] | undefined
+  /** The values, of which some may be symbols: extents of an input that are open. */
+  readonly extents: (name: string) => readonly Extent[] | undefined
+}
 
 /** Shape of the one output of a node. Throws `GraphError` where the inputs do not fit. */
 export type ShapeRule = (node: Node, inputs: readonly Shape[], literals: Literals) => Shape
@@ -15,3 +20,6 @@ export type OutputsRule = (
   inputs: readonly Shape[],
   literals: Literals,
 ) => readonly Shape[]
+
+export type ShapeRules = Readonly<Record<string, ShapeRule>>
+export type OutputsRules = Readonly<Record<string, OutputsRule>>

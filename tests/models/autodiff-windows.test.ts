@@ -4,30 +4,30 @@ import { backward } from '../../models/autodiff/backward.ts'
 import { convolutionRules } from '../../models/autodiff/rules/convolution.ts'
 import { normalisationRules } from '../../models/autodiff/rules/normalisation.ts'
 import { poolingRules } from '../../models/autodiff/rules/pooling.ts'
-import { type Builder, graphBuilder, type Handle } from '../../models/builder.ts'
+import { graphBuilder } from '../../models/builder.ts'
 import { type Attributes, float, integer, integers } from '../../models/graph.ts'
 import { openSession } from '../../models/session.ts'
+import { checkGradient, type GradientCase } from './gradient-check.ts'
 import { type Random, randomFor } from '../../protocol/random.ts'
 import { elementCount, float32View, tensorOf } from '../../protocol/tensor.ts'
 
-interface Case {
-  readonly op: string
-  readonly what: string
-  readonly shapes: readonly (readonly number[])[]
-  readonly attributes?: Attributes
-  readonly apply?: (b: Builder, inputs: readonly Handle[], attributes: Attributes) => Handle
-  readonly draw?: (random: Random, index: number) => number
-}
-
 const text = (value: string) => ({ type: 'text', value }) as const
 
-const conv = (what: string, shapes: Case['shapes'], attributes: Attributes = {}): Case => ({
+const conv = (
+  what: string,
+  shapes: GradientCase['shapes'],
+  attributes: Attributes = {},
+): GradientCase => ({
   op: 'Conv',
   what,
   shapes,
   attributes,
 })
-const transposed = (what: string, shapes: Case['shapes'], attributes: Attributes = {}): Case => ({
+const transposed = (
+  what: string,
+  shapes: GradientCase['shapes'],
+  attributes: Attributes = {},
+): GradientCase => ({
   op: 'ConvTranspose',
   what,
   shapes,
@@ -36,7 +36,7 @@ const transposed = (what: string, shapes: Case['shapes'], attributes: Attributes
 /** Elements far enough apart that a difference never changes which is the greatest. */
 const distinct = (random: Random, index: number) =>
   ((index * 7919) % 211) / 10 + 0.02 * random.next()
-const pool = (op: string, what: string, attributes: Attributes = {}): Case => ({
+const pool = (op: string, what: string, attributes: Attributes = {}): GradientCase => ({
   op,
   what,
   shapes: [[2, 3, 7, 6]],
@@ -47,7 +47,7 @@ const three = integers([3, 3])
 const pads = integers([1, 1, 1, 1])
 const strides = integers([2, 2])
 
-const norm = (what: string, training: boolean, momentum = 0): Case => ({
+const norm = (what: string, training: boolean, momentum = 0): GradientCase => ({
   op: 'BatchNormalization',
   what,
   shapes: training ? [[3, 2, 3, 2], [2], [2]] : [[3, 2, 3, 2], [2], [2], [2], [2]],
@@ -66,7 +66,7 @@ const norm = (what: string, training: boolean, momentum = 0): Case => ({
   draw: (random) => 0.5 + random.next(),
 })
 
-const cases: readonly Case[] = [
+const cases: readonly GradientCase[] = [
   conv('3x3, padded, with a bias', [[2, 3, 5, 4], [4, 3, 3, 3], [4]], { pads }),
   conv('1x1', [
     [2, 3, 3, 4],
@@ -125,6 +125,49 @@ const cases: readonly Case[] = [
       [3, 1, 3, 3],
     ],
     { group: integer(3), pads },
+  ),
+  conv(
+    'many channels, padded',
+    [
+      [2, 8, 5, 4],
+      [3, 8, 3, 3],
+    ],
+    { pads },
+  ),
+  conv(
+    'many channels, strided',
+    [
+      [2, 9, 6, 7],
+      [3, 9, 3, 3],
+    ],
+    { strides },
+  ),
+  conv(
+    'many channels, 1x1 with a stride',
+    [
+      [2, 8, 5, 4],
+      [3, 8, 1, 1],
+    ],
+    { strides },
+  ),
+  conv(
+    'many channels, 1x7',
+    [
+      [2, 8, 3, 8],
+      [2, 8, 1, 7],
+    ],
+    { pads: integers([0, 3, 0, 3]) },
+  ),
+  conv(
+    'many channels, dilated',
+    [
+      [1, 8, 7, 6],
+      [2, 8, 3, 2],
+    ],
+    {
+      dilations: integers([2, 3]),
+      pads: integers([1, 0, 2, 3]),
+    },
   ),
   conv(
     'one axis',
@@ -215,6 +258,21 @@ const cases: readonly Case[] = [
     attributes: { epsilon: float(1e-3) },
   },
   {
+    op: 'LayerNormalization',
+    what: 'the last axis',
+    shapes: [[2, 3, 4], [4], [4]],
+    attributes: { epsilon: float(1e-3) },
+  },
+  {
+    op: 'LayerNormalization',
+    what: 'two axes, no bias',
+    shapes: [
+      [2, 3, 4],
+      [3, 4],
+    ],
+    attributes: { axis: integer(1), epsilon: float(1e-3) },
+  },
+  {
     op: 'LRN',
     what: 'five neighbours',
     shapes: [[2, 7, 2, 2]],
@@ -222,58 +280,9 @@ const cases: readonly Case[] = [
   },
 ]
 
-const STEP = 1e-2
-/** Of each input: every element of a small one, a sample of a large one. */
-const SAMPLED = 40
-
 describe('the gradient through', () => {
   for (const item of cases) {
-    test(`${item.op} equals central differences: ${item.what}`, async () => {
-      const random = randomFor('windows', item.op, item.what)
-      const { attributes = {}, draw = (r: Random) => r.normal() } = item
-      const b = graphBuilder('windows')
-      const inputs = item.shapes.map((shape, index) => b.input(`x${index}`, shape))
-      const y = (item.apply ?? ((b, given) => b.node(item.op, given, { attributes })))(
-        b,
-        inputs,
-        attributes,
-      )
-      const shape = y.shape as readonly number[]
-      const outer = tensorOf(
-        Float32Array.from({ length: elementCount(shape) }, random.normal),
-        shape,
-      )
-      const product = b.node('Mul', [y, b.input('outer', shape)])
-      const loss = b.node('ReduceSum', [product], { attributes: { keepdims: integer(0) } })
-      const forward = b.build([b.named(loss, 'loss')])
-      const names = item.shapes.map((_, index) => `x${index}`)
-      const options = { threads: 1 }
-      const session = await openSession(backward(forward, 'loss', names), options)
-      const lossOnly = await openSession(forward, options)
-
-      const values = item.shapes.map((extents) =>
-        Float32Array.from({ length: elementCount(extents) }, (_, index) => draw(random, index)),
-      )
-      const feeds = (at: readonly Float32Array[]) => ({
-        ...Object.fromEntries(at.map((value, i) => [`x${i}`, tensorOf(value, item.shapes[i]!)])),
-        outer,
-      })
-      const lossAt = async (at: readonly Float32Array[]) =>
-        float32View((await lossOnly.run(feeds(at))).loss!)[0]!
-      const got = await session.run(feeds(values))
-      for (const [index, extents] of item.shapes.entries()) {
-        const gradient = got[`gradient/x${index}`]!
-        expect(gradient.shape).toEqual(extents)
-        const all = float32View(gradient)
-        for (const i of sample(random, all.length)) {
-          const moved = (by: number) =>
-            values.map((x, at) => (at === index ? x.with(i, x[i]! + by) : x))
-          const [up, down] = [await lossAt(moved(STEP)), await lossAt(moved(-STEP))]
-          const difference = (up - down) / (2 * STEP)
-          expect(Math.abs(all[i]! - difference)).toBeLessThan(1e-2 * (1 + Math.abs(difference)))
-        }
-      }
-    })
+    test(`${item.op} equals central differences: ${item.what}`, () => checkGradient(item))
   }
 
   test('MaxPool goes to the first of equal maxima, row by row, as the Indices of the operator say', async () => {
@@ -318,8 +327,3 @@ describe('the gradient through', () => {
     expect(Object.keys(rules).filter((op) => !tried.has(op))).toEqual([])
   })
 })
-
-function sample(random: Random, count: number): number[] {
-  if (count <= SAMPLED) return Array.from({ length: count }, (_, index) => index)
-  return Array.from({ length: SAMPLED }, () => random.below(count))
-}

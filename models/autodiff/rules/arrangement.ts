@@ -1,7 +1,15 @@
 // Gradients of operators that move elements and do not change them.
 import type { Builder, Handle } from '../../builder.ts'
-import { integer, integerOf, integers, integersOf } from '../../graph.ts'
-import type { GradientRules, RuleArguments } from '../rule.ts'
+import {
+  GraphError,
+  integer,
+  integerOf,
+  integers,
+  integersOf,
+  type Node,
+  textOf,
+} from '../../graph.ts'
+import { type GradientRules, type RuleArguments, unbroadcast } from '../rule.ts'
 
 export const arrangementRules: GradientRules = {
   Transpose: (b, { node, grad }) => {
@@ -10,12 +18,44 @@ export const arrangementRules: GradientRules = {
     const inverse = order.map((_, axis) => order.indexOf(axis))
     return [b.node('Transpose', [grad], { attributes: { perm: integers(inverse) } })]
   },
-  Reshape: (b, { grad, inputs: [x] }) => {
-    if (!x) return []
-    const symbols = x.shape.filter((extent) => typeof extent === 'string').length
-    const target = x.shape.map((extent) => (typeof extent === 'string' ? -1 : extent))
-    const shape = symbols > 1 ? b.node('Shape', [x], { dtype: 'int64' }) : b.integers(target)
-    return [b.node('Reshape', [grad, shape], { shape: x.shape }), undefined]
+  Reshape: backToShape,
+  Flatten: backToShape,
+  Squeeze: backToShape,
+  Unsqueeze: backToShape,
+  Expand: (b, { grad, inputs: [x] }) => [x && unbroadcast(b, grad, x.shape), undefined],
+  Tile: pickRule,
+  Pad: padRule,
+  Trilu: (b, { node, grad, inputs: [, diagonal] }) => [
+    b.node('Trilu', [grad, diagonal], { attributes: node.attributes }),
+    undefined,
+  ],
+  ReverseSequence: (b, { node, grad, inputs: [, lengths] }) => [
+    b.node('ReverseSequence', [grad, lengths], { attributes: node.attributes }),
+    undefined,
+  ],
+  SpaceToDepth: (b, { node, grad, inputs: [x] }) => [
+    x && b.node('DepthToSpace', [grad], { attributes: node.attributes, shape: x.shape }),
+  ],
+  DepthToSpace: depthRule,
+  GatherND: pickRule,
+  // What was overwritten has no gradient; what was added has all of it.
+  ScatterElements: (b, { node, grad, inputs: [, indices, updates], isWanted }) => {
+    const { axis = integer(0) } = node.attributes
+    const isAdded = textOf(node, 'reduction', 'none') === 'add'
+    refuseReduction(node)
+    const picked = () => b.node('GatherElements', [grad, indices], { attributes: { axis } })
+    const kept = () =>
+      b.node('ScatterElements', [grad, indices, zerosLike(b, updates)], { attributes: { axis } })
+    const toX = () => (isAdded ? grad : kept())
+    return [isWanted(0) ? toX() : undefined, undefined, isWanted(2) ? picked() : undefined]
+  },
+  ScatterND: (b, { node, grad, inputs: [, indices, updates], isWanted }) => {
+    const isAdded = textOf(node, 'reduction', 'none') === 'add'
+    refuseReduction(node)
+    const picked = () => b.node('GatherND', [grad, indices])
+    const kept = () => b.node('ScatterND', [grad, indices, zerosLike(b, updates)])
+    const toX = () => (isAdded ? grad : kept())
+    return [isWanted(0) ? toX() : undefined, undefined, isWanted(2) ? picked() : undefined]
   },
   Gather: pickRule,
   GatherElements: pickRule,
@@ -31,6 +71,66 @@ export const arrangementRules: GradientRules = {
     })
     return [b.node('Concat', parts, { attributes: { axis: integer(integerOf(node, 'axis', 0)) } })]
   },
+}
+
+function backToShape(
+  b: Builder,
+  { grad, inputs: [x] }: RuleArguments,
+): readonly (Handle | undefined)[] {
+  if (!x) return []
+  const symbols = x.shape.filter((extent) => typeof extent === 'string').length
+  const target = x.shape.map((extent) => (typeof extent === 'string' ? -1 : extent))
+  const shape = symbols > 1 ? b.node('Shape', [x], { dtype: 'int64' }) : b.integers(target)
+  return [b.node('Reshape', [grad, shape], { shape: x.shape }), undefined]
+}
+
+/** A constant border is cut off again: a border of as much, but negative. Others repeat elements. */
+function padRule(b: Builder, args: RuleArguments): readonly (Handle | undefined)[] {
+  const {
+    node,
+    grad,
+    inputs: [x, pads, fill],
+    isWanted,
+  } = args
+  const known = pads && b.known(pads)
+  if (textOf(node, 'mode', 'constant') !== 'constant' || !known || !x) return pickRule(b, args)
+  if (fill && isWanted(2)) {
+    throw new GraphError(`node ${node.name}: Pad has no gradient for its fill ${fill.name}`)
+  }
+  const cut = b.integers(known.map((pad) => -pad))
+  return [b.node('Pad', [grad, cut], { shape: x.shape }), undefined]
+}
+
+/** Channels in one of two orders (DCR, CRD) became places: back by the same steps. */
+function depthRule(
+  b: Builder,
+  { node, grad, inputs: [x] }: RuleArguments,
+): readonly (Handle | undefined)[] {
+  if (!x) return []
+  const size = integerOf(node, 'blocksize', 1)
+  const [height, width] = x.shape.slice(2).map(Number)
+  const channels = Number(x.shape[1]) / size ** 2
+  const split = [0, channels, height ?? 1, size, width ?? 1, size]
+  const parts = b.node('Reshape', [grad, b.integers(split)])
+  const isColumns = textOf(node, 'mode', 'DCR') === 'CRD'
+  const perm = isColumns ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4]
+  const moved = b.node('Transpose', [parts], { attributes: { perm: integers(perm) } })
+  const target = x.shape.map((extent, axis) => (axis === 0 ? 0 : Number(extent)))
+  return [b.node('Reshape', [moved, b.integers(target)], { shape: x.shape })]
+}
+
+function refuseReduction(node: Node): void {
+  const reduction = textOf(node, 'reduction', 'none')
+  if (reduction === 'none' || reduction === 'add') return
+  throw new GraphError(
+    `node ${node.name}: ${node.op} with reduction ${reduction} has no gradient rule`,
+  )
+}
+
+function zerosLike(b: Builder, x: Handle | undefined): Handle | undefined {
+  if (!x) return undefined
+  const target = b.node('Shape', [x], { dtype: 'int64' })
+  return b.node('Expand', [b.constant([0], []), target], { shape: x.shape })
 }
 
 /**

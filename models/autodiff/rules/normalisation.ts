@@ -1,7 +1,7 @@
 // Gradients of normalisations over batches, images and neighbouring channels.
 import type { Builder, Handle } from '../../builder.ts'
 import { float, floatOf, integer, integerOf } from '../../graph.ts'
-import { castTo, type GradientRules, type RuleArguments, times } from '../rule.ts'
+import { castTo, type GradientRules, type RuleArguments, times, unbroadcast } from '../rule.ts'
 import { extentOf, sumOverAllBut } from './convolution.ts'
 
 export const normalisationRules: GradientRules = {
@@ -23,6 +23,26 @@ export const normalisationRules: GradientRules = {
       isWanted(0) ? toX() : undefined,
       isWanted(1) ? sumOverAllBut(b, times(b, grad, normal), 1) : undefined,
       isWanted(2) ? sumOverAllBut(b, grad, 1) : undefined,
+    ]
+  },
+  LayerNormalization(b, { node, grad, inputs: [x, scale, bias], isWanted }) {
+    if (!x || !scale) return []
+    const rank = x.shape.length
+    const first = (integerOf(node, 'axis', -1) + rank) % rank
+    const axes = x.shape.map((_, axis) => axis).slice(first)
+    const mean = (value: Handle) => meanOver(b, value, axes)
+    const centred = b.node('Sub', [x, mean(x)])
+    const inverse = inverseRoot(b, mean(times(b, centred, centred)), floatOf(node, 'epsilon', 1e-5))
+    const normal = times(b, centred, inverse)
+    const toX = (): Handle => {
+      const scaled = times(b, grad, scale)
+      const along = times(b, normal, mean(times(b, scaled, normal)))
+      return times(b, inverse, b.node('Sub', [b.node('Sub', [scaled, mean(scaled)]), along]))
+    }
+    return [
+      isWanted(0) ? toX() : undefined,
+      isWanted(1) ? unbroadcast(b, times(b, grad, normal), scale.shape) : undefined,
+      bias && isWanted(2) ? unbroadcast(b, grad, bias.shape) : undefined,
     ]
   },
   // b = k + (alpha / n) S(x^2), r = b^-beta, y = x r, where S sums n neighbouring channels and is its own
