@@ -14,7 +14,8 @@ const ELEMENTS_MAX = 65_536
 
 export function literalOf({ dtype, shape, bytes }: Tensor): Literal | undefined {
   if (elementCount(shape) > ELEMENTS_MAX) return undefined
-  const { buffer } = bytes.slice()
+  // A copy: some kinds of bytes only view the same memory when they are sliced.
+  const { buffer } = new Uint8Array(bytes)
   switch (dtype) {
     case 'int64':
       return { shape, values: Array.from(new BigInt64Array(buffer), Number) }

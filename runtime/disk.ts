@@ -26,6 +26,14 @@ export const realDisk: Disk = {
     }
     return realDisk.read(path)
   },
+  ...(typeof Bun !== 'undefined' && {
+    share: (path: string, byteLength: number) =>
+      attempt(path, () => {
+        // Written, so that every page is there: one that is missing would be a signal, not an error.
+        writeFileSync(path, new Uint8Array(byteLength))
+        return Bun.mmap(path, { shared: true })
+      }),
+  }),
   write: (path, bytes) =>
     attempt(path, () => (isReplaceable(path) ? replace : writeFileSync)(path, bytes)),
   append: (path) => attempt(path, () => appenderOf(path, openSync(path, 'a'))),

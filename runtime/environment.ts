@@ -29,6 +29,11 @@ export interface Disk {
   read(path: string): Uint8Array
   /** A read-only view that need not be held in memory; a plain read where the platform cannot map. */
   map(path: string): Uint8Array
+  /**
+   * A new file of so many bytes, mapped: what is written here is read by all who `map` it. Throws
+   * `DiskFullError` now rather than later. Absent where the platform cannot.
+   */
+  share?(path: string, byteLength: number): Uint8Array
   /** Replaces the file as a whole or leaves the old one: never half of either. */
   write(path: string, bytes: Uint8Array): void
   append(path: string): Appender

@@ -156,7 +156,6 @@ async function predictInProcesses(options: {
   readonly parts: number
 }): Promise<readonly ImagePrediction[]> {
   const environment = realEnvironment({ seed: 0 })
-  const { clock } = environment
   const system = createSystem({ environment, member: 'control', token: crypto.randomUUID() })
   await system.listen({ port: 0 })
   const pool = createPool({
@@ -164,7 +163,7 @@ async function predictInProcesses(options: {
     module: new URL('../worker.ts', import.meta.url).href,
     life: 0,
   })
-  const pipeline = startPredictPipeline({ system, pool, clock, ...options })
+  const pipeline = startPredictPipeline({ system, pool, ...options })
   try {
     const predictor = await openPredictor({
       disk: environment.disk,

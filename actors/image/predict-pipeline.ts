@@ -3,7 +3,7 @@
 import type { Cuts } from '../../models/networks/cut.ts'
 import type { PredictMessage } from '../../protocol/prediction.ts'
 import type { Tensor } from '../../protocol/tensor.ts'
-import type { Clock, Pool, System } from '../../runtime/index.ts'
+import type { Environment, Pool, System } from '../../runtime/index.ts'
 import { patiently } from '../parameter-client.ts'
 import type { PartToPredict } from './predict-compute.ts'
 
@@ -11,7 +11,6 @@ export interface PredictPipelineOptions {
   readonly system: System
   /** Its module serves the kind 'predict-part'. */
   readonly pool: Pool
-  readonly clock: Clock
   /** Path of an .onnx file with one input. */
   readonly model: string
   /** Processes, and parts that the network is cut into. */
@@ -38,22 +37,30 @@ export interface PredictPipeline {
 const limits = { askTimeoutMs: 120_000, retryDelayMs: 50, retriesMax: 200 }
 
 export function startPredictPipeline(options: PredictPipelineOptions): PredictPipeline {
-  const { system, pool, clock, model, parts, cuts, threads = 1 } = options
+  const { system, pool, model, parts, cuts, threads = 1 } = options
+  const { clock, disk } = system.environment
+  const folder = memoryFolder(system.environment, options.name ?? 'predict')
   const nameOf = (index: number): string => `${options.name ?? 'predict'}-${index}`
   const refOf = (index: number) => ({ member: nameOf(index), path: '/part' })
   const workers = Array.from({ length: parts }, (_, index) => {
-    const part: PartToPredict = {
+    const part: Omit<PartToPredict, 'incarnation'> = {
       model,
       index,
       parts,
       threads,
       ...(cuts && { cuts }),
+      ...(folder !== undefined && { folder }),
     }
     const after = index + 1 < parts ? { after: refOf(index + 1) } : {}
-    const start = { kind: 'predict-part', name: 'part', config: { part, ...after } }
     return pool.start({
       name: nameOf(index),
-      actors: () => [start],
+      actors: (incarnation) => [
+        {
+          kind: 'predict-part',
+          name: 'part',
+          config: { part: { ...part, incarnation }, ...after },
+        },
+      ],
       onEvent(event) {
         if (event.type === 'gave-up') options.onGaveUp?.(`${nameOf(index)}: ${event.cause}`)
       },
@@ -71,6 +78,7 @@ export function startPredictPipeline(options: PredictPipelineOptions): PredictPi
       ),
     async stop() {
       await Promise.all(workers.map((worker) => worker.stop()))
+      if (folder !== undefined) disk.remove(folder)
     },
   }
 }
@@ -102,4 +110,20 @@ function createTurns(most: number) {
       else running -= 1
     }
   }
+}
+
+/** Files here are memory, on Linux. */
+const MEMORY = '/dev/shm'
+
+/** A folder of this pipeline, where the platform has one; those of owners that are gone are removed. */
+function memoryFolder({ disk, processes }: Environment, name: string): string | undefined {
+  if (!disk.share || !disk.exists(MEMORY)) return undefined
+  for (const entry of disk.list(MEMORY)) {
+    const [, owner] = /^troupe-([\d_]+)-/.exec(entry) ?? []
+    const isGone = owner !== undefined && !processes.isAlive(owner.replace('_', ' '))
+    if (isGone) disk.remove(`${MEMORY}/${entry}`)
+  }
+  const folder = `${MEMORY}/troupe-${processes.self.replace(' ', '_')}-${name}`
+  disk.makeFolder(folder)
+  return folder
 }

@@ -23,8 +23,10 @@ export interface Balanced {
   readonly partsMs: readonly number[]
 }
 
-/** Multiply-adds of one core in the time that a byte takes on its way, at either end: as measured, about. */
-const WORK_PER_BYTE = 10
+/** At either end of a cut, of a byte that two processes of one machine hand over in memory: as measured. */
+const MS_PER_BYTE = 0.1e-6
+/** Multiply-adds of one core in a millisecond, until it is measured. */
+const WORK_PER_MS = 1.2e8
 /** Orders of the nodes that are looked at. */
 const ORDERS = 48
 
@@ -36,7 +38,7 @@ export function partsFor(graph: Graph, parts: number, cuts = estimateCuts(graph,
 /** Without measuring: as the file orders its nodes. */
 export function estimateCuts(graph: Graph, parts: number): Cuts {
   const { work, ...cut } = cutPlacesOf(graph)
-  const { at } = planCuts(cut, { parts, work, workPerByte: WORK_PER_BYTE })
+  const { at } = planCuts(cut, { parts, work, workPerByte: MS_PER_BYTE * WORK_PER_MS })
   return { order: 0, at }
 }
 
@@ -45,30 +47,46 @@ export async function balanceCuts(graph: Graph, options: BalanceOptions): Promis
   const orders = Array.from({ length: ORDERS }, (_, order) => cutPlacesOf(graph, order))
   const scale = new Map<Node, number>()
   let best: Balanced = { cuts: estimateCuts(graph, parts), partsMs: [] }
+  let least = Number.POSITIVE_INFINITY
   const tried = new Set<string>()
   for (let round = 0; round < rounds; round++) {
-    const { cut, order, at, work } = planBest(orders, scale, parts)
+    const { cut, order, at, work } = planBest(orders, { scale, ...options })
     const key = `${order}:${at}`
     if (tried.has(key)) break
     tried.add(key)
     const partsMs = await measureParts(cutAt(cut, at), options)
-    const isBetter = Math.max(...partsMs) < Math.max(...best.partsMs)
-    if (round === 0 || isBetter) best = { cuts: { order, at }, partsMs }
-    const [total, sum] = [sumOf(partsMs), sumOf(work)]
+    const slowest = slowestOf(cut, { at, partsMs, batch: options.batch })
+    if (slowest < least) best = { cuts: { order, at }, partsMs }
+    least = Math.min(least, slowest)
     partsMs.forEach((ms, part) => {
       const [from, to] = [at[part - 1] ?? 0, at[part] ?? work.length]
-      const factor = ms / total / (sumOf(work.slice(from, to)) / sum)
+      const factor = ms / sumOf(work.slice(from, to))
       for (const node of cut.nodes.slice(from, to)) scale.set(node, (scale.get(node) ?? 1) * factor)
     })
   }
   return best
 }
 
+/** Milliseconds of the slowest part, with what it sends and is sent. */
+function slowestOf(
+  { places }: CutGraph,
+  { at, partsMs, batch }: { at: readonly number[]; partsMs: readonly number[]; batch: number },
+): number {
+  const bytes = at.map((cut) => places.find((place) => place.at === cut)?.bytes ?? 0)
+  const sent = (part: number): number => (bytes[part - 1] ?? 0) + (bytes[part] ?? 0)
+  return Math.max(...partsMs.map((ms, part) => ms + MS_PER_BYTE * batch * sent(part)))
+}
+
 /** Of all orders the cuts that should be fastest, by what is known of the nodes. */
-function planBest(orders: readonly CutGraph[], scale: ReadonlyMap<Node, number>, parts: number) {
+function planBest(
+  orders: readonly CutGraph[],
+  { scale, parts, batch }: BalanceOptions & { readonly scale: ReadonlyMap<Node, number> },
+) {
   const planned = orders.map((cut, order) => {
-    const work = cut.work.map((each, node) => each * (scale.get(cut.nodes[node]!) ?? 1))
-    const plan = planCuts(cut, { parts, work, workPerByte: WORK_PER_BYTE })
+    const work = cut.work.map(
+      (each, node) => ((each * batch) / WORK_PER_MS) * (scale.get(cut.nodes[node]!) ?? 1),
+    )
+    const plan = planCuts(cut, { parts, work, workPerByte: MS_PER_BYTE * batch })
     return { cut, order, work, ...plan }
   })
   return planned.reduce((best, plan) => (plan.slowest < best.slowest ? plan : best))

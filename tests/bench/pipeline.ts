@@ -18,9 +18,9 @@ import { atLeast, type Bench, type Row, row } from './rows.ts'
 
 /** As published, with weights by chance. */
 const measured: readonly (readonly [network: NetworkName, parts: number])[] = [
-  ['googlenet', 2],
-  ['googlenet', 3],
-  ['googlenet', 4],
+  ['googlenet-bn', 2],
+  ['googlenet-bn', 3],
+  ['googlenet-bn', 4],
   ['inception-v3', 2],
 ]
 
@@ -35,7 +35,7 @@ export const pipelineBench: Bench = async () => {
       const values = initialise(layout, randomFor(name))
       const model = `${folder}/${name}.onnx`
       writeFileSync(model, encodeOnnx(servingGraph(network, { layout, values }, {})))
-      const workload = { model, size, batch: 8, parts, batches: 8 * parts, rounds: 3 }
+      const workload = { model, size, batch: 8, parts, batches: 20 * parts, rounds: 3 }
       rows.push(...(await pipelineRows(`${name} at ${size}`, workload)))
     }
     return rows
@@ -59,7 +59,7 @@ export interface PipelineWorkload {
 export async function pipelineRows(name: string, workload: PipelineWorkload): Promise<Row[]> {
   const { model, size, batch, parts, batches, rounds } = workload
   const environment = realEnvironment({ seed: 1 })
-  const { clock, disk } = environment
+  const { disk } = environment
   const system = createSystem({ environment, member: 'control', token: 'bench' })
   await system.listen()
   const module = new URL('../../actors/worker.ts', import.meta.url).href
@@ -75,7 +75,6 @@ export async function pipelineRows(name: string, workload: PipelineWorkload): Pr
     startPredictPipeline({
       system,
       pool,
-      clock,
       model,
       parts: count,
       ...(count > 1 && { cuts }),
@@ -109,6 +108,7 @@ export async function pipelineRows(name: string, workload: PipelineWorkload): Pr
       atLeast(0.95, { ...row(`${name}: ratio`, median(ratios), ''), samples: ratios }),
     ]
   } finally {
+    await Promise.all([cut, ...whole].map((pipeline) => pipeline.stop()))
     await pool.stop()
     system.stop()
   }

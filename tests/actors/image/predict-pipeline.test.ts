@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { PartToPredict } from '../../../actors/image/predict-compute.ts'
+import type { Batch, PartToPredict } from '../../../actors/image/predict-compute.ts'
 import { predictPart } from '../../../actors/image/predict-part.ts'
 import { startPredictPipeline } from '../../../actors/image/predict-pipeline.ts'
 import { float32View, type Tensor, tensorOf } from '../../../protocol/tensor.ts'
@@ -24,14 +24,14 @@ function formula(clock: () => Clock, seen: Seen): ComputeThread {
         return undefined
       }
       const index = part?.index ?? 0
-      const values = float32View((argument as Tensor[])[0]!)
+      const values = float32View((argument as Batch).values[0]!)
       if (!Number.isFinite(values[0])) throw new Error('SessionError: no such shape')
       if (index === 0) seen.now += 1
       seen.most = Math.max(seen.most, seen.now)
       await new Promise<void>((resolve) => clock().after(10, resolve))
       seen.computed += 1
       if (index === (part?.parts ?? 0) - 1) seen.now -= 1
-      return [tensorOf(values.map((value) => value * (index + 2)))]
+      return { values: [tensorOf(values.map((value) => value * (index + 2)))] }
     },
     close: () => {},
   }
@@ -45,8 +45,7 @@ async function pipelineIn(seed: string) {
   })
   const module = kit.workerModule([predictPart('formula')])
   const pool = createPool({ system: kit.control, module })
-  const { clock } = kit
-  const options = { system: kit.control, pool, clock, model: 'model.onnx', parts: 3 }
+  const options = { system: kit.control, pool, model: 'model.onnx', parts: 3 }
   return { kit, seen, pipeline: startPredictPipeline(options) }
 }
 

@@ -66,7 +66,9 @@ describe('a graph for inference, cut into parts', () => {
 
   test('has every node and weight once, and about as many in each part', () => {
     const graph = blocks(6)
-    const parts = partsFor(graph, 3)
+    const cut = cutPlacesOf(graph)
+    const { at } = planCuts(cut, { parts: 3, work: cut.work, workPerByte: 0 })
+    const parts = cutAt(cut, at)
     expect(parts.flatMap(({ nodes }) => nodes)).toEqual([...graph.nodes])
     const weights = parts.flatMap(({ initializers }) => [...initializers.keys()])
     expect(weights.sort()).toEqual([...graph.initializers.keys()].sort())
