@@ -11,6 +11,7 @@ export type PhaseName =
   | 'control'
   | 'sequence'
   | 'images'
+  | 'fine-tuning'
   | 'evaluate'
 
 export type RunEvent =
@@ -18,14 +19,14 @@ export type RunEvent =
       readonly type: 'phase'
       readonly phase: PhaseName
       readonly total: number
-      readonly unit: 'utterances' | 'updates' | 'voices' | 'images'
+      readonly unit: 'utterances' | 'updates' | 'voices' | 'images' | 'rows'
     }
   | {
       readonly type: 'progress'
       readonly phase: PhaseName
       readonly done: number
       readonly total: number
-      readonly examples?: 'frames' | 'images'
+      readonly examples?: 'frames' | 'images' | 'rows'
       readonly examplesPerSecond?: number
       readonly loss?: number
       readonly remainingSeconds?: number

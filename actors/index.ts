@@ -16,20 +16,22 @@ export {
   startPredictPipeline,
 } from './image/predict-pipeline.ts'
 export { imageSubnetwork } from './image-subnetwork.ts'
-export { image, type LaunchOptions, launch, type Run, speech, type Task } from './launch.ts'
+export { image, type LaunchOptions, launch, model, type Run, speech, type Task } from './launch.ts'
+export type { ModelOptions } from './model/options.ts'
 export { parameterShard } from './parameter-shard.ts'
 export type {
   Accuracy,
   Comparison,
   Criterion,
   ImageReport,
+  ModelReport,
   Report,
   ReportedErrorRate,
   Restart,
   SpeechReport,
 } from './report.ts'
 export { RunInUseError } from './run-lock.ts'
-export { imageTrainer, sequenceTrainer } from './trainer.ts'
+export { imageTrainer, modelTrainer, sequenceTrainer } from './trainer.ts'
 export { decodeFolder } from './speech/decode.ts'
 export { OptionError } from './run/options.ts'
 export type { SpeechOptions } from './speech/options.ts'

@@ -5,7 +5,9 @@ import { checkDevices } from './devices.ts'
 import type { RunEvent } from './events.ts'
 import { completeImageOptions, type ImageOptions } from './image/options.ts'
 import { startImageRun } from './image/run.ts'
-import type { ImageReport, Report, SpeechReport } from './report.ts'
+import { completeModelOptions, type ModelOptions } from './model/options.ts'
+import { startModelRun } from './model/run.ts'
+import type { ImageReport, ModelReport, Report, SpeechReport } from './report.ts'
 import type { RunHandle } from './run/life.ts'
 import type { RunOptions } from './run/options.ts'
 import { resumedOptions } from './run/record.ts'
@@ -55,6 +57,22 @@ export function image(imageOptions: ImageOptions): Task<ImageReport> {
       return {
         options,
         start: (world) => startImageRun({ ...world, options, computeModule }),
+      }
+    },
+  }
+}
+
+/** A model that somebody else made, fine-tuned on your rows or images. */
+export function model(modelOptions: ModelOptions): Task<ModelReport> {
+  return {
+    name: 'model',
+    options: modelOptions,
+    open(given) {
+      const options = completeModelOptions(given as ModelOptions)
+      const computeModule = new URL('./model/compute-thread.ts', import.meta.url).href
+      return {
+        options,
+        start: (world) => startModelRun({ ...world, options, computeModule }),
       }
     },
   }

@@ -13,6 +13,7 @@ import {
   demoCommand,
   devicesCommand,
   trainImageCommand,
+  trainModelCommand,
   trainSpeechCommand,
 } from './cli/run.ts'
 
@@ -24,6 +25,7 @@ const USAGE = `troupe: asynchronous training of neural networks by actors that m
   troupe demo             train on digits it speaks itself, with kills on the way
   troupe train speech     train a digit recogniser on your recordings
   troupe train image      train an image classifier on your folders of images
+  troupe train model      fine-tune an .onnx file of any maker
   troupe decode           transcribe with a trained model
   troupe predict          labels of images, with a trained model
   troupe describe         what a network is made of, and where it may be cut
@@ -41,9 +43,10 @@ async function main(args: readonly string[]): Promise<number> {
       const [task, ...options] = rest
       if (task === 'speech') return await trainSpeechCommand(options)
       if (task === 'image') return await trainImageCommand(options)
+      if (task === 'model') return await trainModelCommand(options)
       if (task === '--help') return await trainSpeechCommand(['--help'])
       throw new UsageError(
-        `train ${task ?? 'what'}? There are speech and image: troupe train image --data DIR; --help explains`,
+        `train ${task ?? 'what'}? There are speech, image and model: troupe train image --data DIR; --help explains`,
       )
     }
     case 'decode':

@@ -1,6 +1,6 @@
 // The report of a run: what `--report FILE` holds and the table at the end shows.
 
-export type Report = SpeechReport | ImageReport
+export type Report = SpeechReport | ImageReport | ModelReport
 
 /** What every run reports, whatever it trains. */
 export interface RunReport {
@@ -70,6 +70,19 @@ export interface ImageReport extends RunReport {
   /** Of the averaged weights, on the test set. */
   readonly accuracy: Accuracy
   readonly throughput: { readonly imagesPerSecond: number }
+}
+
+export interface ModelReport extends RunReport {
+  readonly task: 'model'
+  /** The file that was fine-tuned; `model` is what it became. */
+  readonly tuned: string
+  readonly rows: { readonly train: number; readonly test: number }
+  /** Names of the trained tensors. */
+  readonly trained: readonly string[]
+  /** On the rows held out. */
+  readonly loss: { readonly name: string; readonly before: number; readonly after: number }
+  readonly accuracy?: { readonly before: Accuracy; readonly after: Accuracy }
+  readonly throughput: { readonly rowsPerSecond: number }
 }
 
 export interface Accuracy {

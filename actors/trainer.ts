@@ -134,6 +134,9 @@ export const sequenceTrainer = (computeModule: string): TrainerDefinition =>
 export const imageTrainer = (computeModule: string): TrainerDefinition =>
   trainer('image-trainer', computeModule)
 
+export const modelTrainer = (computeModule: string): TrainerDefinition =>
+  trainer('model-trainer', computeModule)
+
 /** `computeModule` calls `serveCompute` with the methods `open`, `openPhase`, `step` and `fail`. */
 function trainer(kind: string, computeModule: string): TrainerDefinition {
   return {

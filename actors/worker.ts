@@ -5,9 +5,10 @@ import { imageSubnetwork } from './image-subnetwork.ts'
 import { predictPart } from './image/predict-part.ts'
 import { latticeWorker } from './lattice-worker.ts'
 import { parameterShard } from './parameter-shard.ts'
-import { imageTrainer, sequenceTrainer } from './trainer.ts'
+import { imageTrainer, modelTrainer, sequenceTrainer } from './trainer.ts'
 
 const speechCompute = new URL('./speech/compute-thread.ts', import.meta.url).href
+const modelCompute = new URL('./model/compute-thread.ts', import.meta.url).href
 const imageCompute = new URL('./image/compute-thread.ts', import.meta.url).href
 const pipelineCompute = new URL('./image/pipeline-thread.ts', import.meta.url).href
 const predictCompute = new URL('./image/predict-thread.ts', import.meta.url).href
@@ -18,6 +19,7 @@ await runWorker({
     sequenceTrainer(speechCompute),
     latticeWorker(speechCompute),
     imageTrainer(imageCompute),
+    modelTrainer(modelCompute),
     imageSubnetwork(pipelineCompute),
     predictPart(predictCompute),
   ],

@@ -90,6 +90,6 @@ function floatsOf({ dtype, shape, bytes }: Tensor): Float32Array {
   if (dtype === 'float32') return alignedFloat32(bytes)
   const values = new Float32Array(elementCount(shape))
   // A copy: its bytes may lie at an odd place in the file.
-  decodeHalf(new Uint16Array(bytes.slice().buffer), values)
+  decodeHalf(new Uint16Array(new Uint8Array(bytes).buffer), values)
   return values
 }

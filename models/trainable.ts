@@ -138,7 +138,11 @@ function refuseUnknown(graph: Graph, names: ReadonlySet<string>, output: string)
 
 /** A last Gemm of so many columns, weights and bias 0: every class is equally likely at first. */
 function withHead(graph: Graph, output: string, classes: number): Graph {
-  const producer = (name: string) => graph.nodes.find(({ outputs }) => outputs.includes(name))
+  const producer = (name: string): Node | undefined => {
+    const node = graph.nodes.find(({ outputs }) => outputs.includes(name))
+    // A name for what another node makes.
+    return node?.op === 'Identity' ? producer(node.inputs[0] ?? '') : node
+  }
   const final = producer(output)
   const isOver = final?.op === 'Softmax' || final?.op === 'LogSoftmax'
   const head = isOver ? producer(final.inputs[0] ?? '') : final

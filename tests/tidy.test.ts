@@ -22,6 +22,7 @@ const entryPoints = [
   'actors/device-probe.ts',
   'actors/speech/compute-thread.ts',
   'actors/image/compute-thread.ts',
+  'actors/model/compute-thread.ts',
   'actors/image/pipeline-thread.ts',
   'actors/image/predict-thread.ts',
   'actors/demo/digits-thread.ts',

@@ -3,6 +3,7 @@ import { networkNames } from '../../models/networks/networks.ts'
 import { optimizerNames } from '../../models/optimizers/index.ts'
 import { imageDefaults as defaults, scheduleNames } from '../image/options.ts'
 import type { OptionTable } from './options.ts'
+import { modelDefaults } from '../model/options.ts'
 import { quiet, runOptions } from './run-options.ts'
 
 export const trainImageOptions: OptionTable = {
@@ -155,5 +156,71 @@ export const trainImageOptions: OptionTable = {
     byDefault: `${defaults.threads}`,
   },
   out: { kind: 'text', value: 'DIR', help: 'folder of the run', byDefault: 'runs/image-SEED' },
+  quiet,
+}
+
+const pick = (...names: readonly string[]): OptionTable =>
+  Object.fromEntries(Object.entries(trainImageOptions).filter(([name]) => names.includes(name)))
+
+export const trainModelOptions: OptionTable = {
+  model: {
+    kind: 'text',
+    value: 'FILE',
+    isRequired: true,
+    help: 'an .onnx file of any maker; tensors in files beside it are found',
+  },
+  data: {
+    kind: 'text',
+    value: 'PATH',
+    isRequired: true,
+    help: 'a .safetensors file with a tensor per input and targets, or a folder per class of images',
+  },
+  loss: {
+    kind: 'text',
+    value: 'NAME',
+    choices: ['cross-entropy', 'mean-squared-error'],
+    help: 'what is made less',
+    byDefault: 'cross-entropy where targets are whole numbers',
+  },
+  output: { kind: 'text', value: 'NAME', help: 'which output', byDefault: 'the first' },
+  'replace-head': { kind: 'flag', help: 'start the last layer anew, with the classes of the data' },
+  ...runOptions,
+  ...pick('optimizer', 'schedule', 'threads'),
+  epochs: {
+    kind: 'integer',
+    range: [1, 10_000],
+    value: 'N',
+    help: 'passes over the rows',
+    byDefault: `${modelDefaults.epochs}`,
+  },
+  batch: {
+    kind: 'integer',
+    range: [1, 65_536],
+    value: 'N',
+    help: 'rows of a minibatch; a model of a fixed one keeps it',
+    byDefault: `${modelDefaults.batch}`,
+  },
+  'learning-rate': {
+    kind: 'number',
+    range: [1e-9, 100],
+    value: 'RATE',
+    help: 'the highest of the schedule',
+    byDefault: `${modelDefaults.learningRate}`,
+  },
+  'weight-decay': {
+    kind: 'number',
+    range: [0, 1],
+    value: 'RATE',
+    help: 'L2 regularisation',
+    byDefault: `${modelDefaults.weightDecay}`,
+  },
+  'average-decay': {
+    kind: 'number',
+    range: [0, 0.999999],
+    value: 'DECAY',
+    help: 'per update, of the averaged weights that are kept',
+    byDefault: `${modelDefaults.averageDecay}`,
+  },
+  out: { kind: 'text', value: 'DIR', help: 'folder of the run', byDefault: 'runs/model-SEED' },
   quiet,
 }

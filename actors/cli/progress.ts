@@ -24,6 +24,7 @@ const titles: { readonly [P in PhaseName]: string } = {
   control: 'Control',
   sequence: 'Sequence training',
   images: 'Training',
+  'fine-tuning': 'Fine-tuning',
   evaluate: 'Evaluation',
 }
 

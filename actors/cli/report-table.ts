@@ -1,5 +1,12 @@
 // The table at the end of a run: at most 80 columns, plain text.
-import type { Comparison, ImageReport, Report, ReportedErrorRate, SpeechReport } from '../report.ts'
+import type {
+  Comparison,
+  ImageReport,
+  ModelReport,
+  Report,
+  ReportedErrorRate,
+  SpeechReport,
+} from '../report.ts'
 import { wrap } from './lines.ts'
 
 export function reportTable(report: Report): string {
@@ -9,7 +16,7 @@ export function reportTable(report: Report): string {
     `${updates.duplicates} duplicates, ${updates.refused} refused`
   const lines = [
     '',
-    ...(report.task === 'speech' ? speechLines(report) : imageLines(report)),
+    ...headLines(report),
     '',
     ...row('updates', [counts, `(each step counts once on each of ${report.shards} shards)`]),
     ...row('staleness', [
@@ -27,6 +34,28 @@ export function reportTable(report: Report): string {
     '',
   ]
   return lines.join('\n')
+}
+
+function headLines(report: Report): string[] {
+  switch (report.task) {
+    case 'speech':
+      return speechLines(report)
+    case 'image':
+      return imageLines(report)
+    case 'model':
+      return modelLines(report)
+  }
+}
+
+function modelLines({ tuned, rows, loss, accuracy, trained }: ModelReport): string[] {
+  const change = (name: string, before: number, after: number, digits: number) =>
+    `  ${name.padEnd(33)} ${before.toFixed(digits).padStart(9)} ${after.toFixed(digits).padStart(9)}`
+  return [
+    'On the rows held out                    before     after',
+    change(loss.name, loss.before, loss.after, 4),
+    ...(accuracy ? [change('top-1 %', accuracy.before.top1, accuracy.after.top1, 1)] : []),
+    `  ${tuned}: ${trained.length} tensors, ${rows.train} rows, ${rows.test} held out`,
+  ]
 }
 
 function speechLines(report: SpeechReport): string[] {
@@ -59,9 +88,14 @@ function imageLines({ network, size, classes, images, accuracy }: ImageReport): 
 }
 
 function throughputOf(report: Report): string {
-  return report.task === 'speech'
-    ? `${Math.round(report.throughput.framesPerSecond)} frames/s`
-    : `${Math.round(report.throughput.imagesPerSecond)} images/s`
+  switch (report.task) {
+    case 'speech':
+      return `${Math.round(report.throughput.framesPerSecond)} frames/s`
+    case 'image':
+      return `${Math.round(report.throughput.imagesPerSecond)} images/s`
+    case 'model':
+      return `${Math.round(report.throughput.rowsPerSecond)} rows/s`
+  }
 }
 
 const COLUMNS = 80

@@ -5,14 +5,15 @@ import { type Disk, realEnvironment } from '../../runtime/index.ts'
 import { startDemo } from '../demo/demo.ts'
 import { listDevices } from '../devices.ts'
 import type { ImageOptions } from '../image/options.ts'
-import { image, launch, type Run, speech, type Task } from '../launch.ts'
+import { image, launch, model, type Run, speech, type Task } from '../launch.ts'
+import type { ModelOptions } from '../model/options.ts'
 import type { Report } from '../report.ts'
 import { decodeFolder } from '../speech/decode.ts'
 import type { SpeechOptions } from '../speech/options.ts'
 import { decodeOptions, demoOptions, devicesOptions, trainSpeechOptions } from './commands.ts'
 import { deviceTable } from './device-table.ts'
 import { formatCtm } from './ctm.ts'
-import { trainImageOptions } from './image-commands.ts'
+import { trainImageOptions, trainModelOptions } from './image-commands.ts'
 import {
   helpOf,
   type OptionTable,
@@ -43,6 +44,14 @@ export async function trainImageCommand(args: readonly string[]): Promise<number
   })
 }
 
+export async function trainModelCommand(args: readonly string[]): Promise<number> {
+  return await trainCommand(args, {
+    usage: 'troupe train model --model FILE --data PATH [options]',
+    table: trainModelOptions,
+    task: (values) => model(values as unknown as ModelOptions),
+  })
+}
+
 async function trainCommand<R extends Report>(
   args: readonly string[],
   command: {
@@ -66,12 +75,12 @@ async function trainCommand<R extends Report>(
   return await follow(await launch({ task: command.task(options) }), writer)
 }
 
-// A resumed run knows its data.
+// A resumed run knows its data, and its model.
 function resumable(table: OptionTable, args: readonly string[]): OptionTable {
-  const { data, ...others } = table
-  if (!data) return table
   const isResumed = args.some((arg) => arg.startsWith('--resume'))
-  return { data: { ...data, isRequired: !isResumed }, ...others }
+  if (!isResumed) return table
+  const rows = Object.entries(table).map(([name, row]) => [name, { ...row, isRequired: false }])
+  return Object.fromEntries(rows)
 }
 
 export async function demoCommand(args: readonly string[]): Promise<number> {

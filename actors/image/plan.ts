@@ -64,8 +64,8 @@ function withPaperConstants(optimizer: OptimizerSpec, momentum: number): Optimiz
 /** Of the steps, where the rate first rises. */
 const WARM_UP = 0.15
 
-function scheduleOf(
-  { schedule: name, learningRate: rate }: CompleteImageOptions,
+export function scheduleOf(
+  { schedule: name, learningRate: rate }: Pick<CompleteImageOptions, 'schedule' | 'learningRate'>,
   { steps, stepsPerEpoch }: { readonly steps: number; readonly stepsPerEpoch: number },
 ): Schedule {
   switch (name) {

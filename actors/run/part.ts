@@ -12,7 +12,7 @@ export interface TrainingPart extends Omit<PhasePlan, 'parameters'> {
   readonly name: string
   /** What people see it as, and what its examples are. */
   readonly shown: PhaseName
-  readonly examples: 'frames' | 'images'
+  readonly examples: 'frames' | 'images' | 'rows'
   readonly stepsPerEpoch: number
 }
 

@@ -57,7 +57,9 @@ export function servingGraph(
     name: 'probabilities',
   })
   const graph = b.build([b.value('logits'), probabilities], metadata)
-  const weights = Object.entries(viewsOf(layout, values))
+  // Without the heads that exist only while training.
+  const read = new Set(graph.inputs.map(({ name }) => name))
+  const weights = Object.entries(viewsOf(layout, values)).filter(([name]) => read.has(name))
   return {
     ...graph,
     inputs: graph.inputs.filter(({ name }) => name === 'images'),
