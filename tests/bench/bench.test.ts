@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test'
 import { measureActors, smokeSizes } from './actors.ts'
 import { erlangRound, hasErlang } from './peers/erlang.ts'
+import { measureImages, smokeSizes as fewImages } from './images.ts'
 import { atLeast, atMost, comparison, isReached, row } from './rows.ts'
 
 const SMOKE_MS_MAX = 60_000
@@ -28,6 +29,11 @@ test.skipIf(!hasErlang())(
   },
   SMOKE_MS_MAX,
 )
+
+test('images: a training step of the small network', async () => {
+  const [made] = await measureImages(fewImages, undefined)
+  expect(made?.value).toBeGreaterThan(0)
+}, 20_000)
 
 test('a target is reached on its own side', () => {
   expect(isReached(atLeast(10, row('x', 11, '')))).toBe(true)

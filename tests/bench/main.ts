@@ -6,6 +6,7 @@ import { actorsBench } from './actors.ts'
 import { cifarBench } from './cifar.ts'
 import { decoderBench } from './decoder.ts'
 import { demoBench } from './demo.ts'
+import { imagesBench } from './images.ts'
 import { pipelineBench } from './pipeline.ts'
 import { type Bench, comparison, describeMachine, type Row, table } from './rows.ts'
 import {
@@ -21,6 +22,7 @@ const selfMade: Readonly<Record<string, Bench>> = {
   demo: demoBench,
   decoder: decoderBench,
   actors: actorsBench,
+  images: imagesBench,
   pipeline: pipelineBench,
 }
 const benches: Readonly<Record<string, Bench>> = {
