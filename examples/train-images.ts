@@ -6,7 +6,14 @@ const [data = 'path/to/images'] = process.argv.slice(2)
 
 await using run = await launch({
   shards: 2,
-  task: image({ data, network: 'googlenet-small', size: 32, replicas: 2, subnetworks: 2, epochs: 10 }),
+  task: image({
+    data,
+    network: 'googlenet-small',
+    size: 32,
+    replicas: 2,
+    subnetworks: 2,
+    epochs: 10,
+  }),
 })
 for await (const event of run.events()) {
   if (event.type === 'accuracy') console.log(event.model, `${event.accuracy.top1.toFixed(1)} %`)

@@ -1,9 +1,9 @@
 // What the compute thread of an image run does: minibatches to gradients, test images to hits. Parameters
 // and gradients are shared memory; images are a mapped file.
-import { type Augmentation, fillMinibatch } from '../../models/images/augmentation.ts'
+import { fillMinibatch, noAugmentation } from '../../models/images/augmentation.ts'
 import { countHits, type Hits } from '../../models/images/accuracy.ts'
 import { type ImageStore, openImageStore } from '../../models/images/image-store.ts'
-import { imageMinibatches } from '../../models/images/minibatches.ts'
+import { type ImageMinibatches, imageMinibatches } from '../../models/images/minibatches.ts'
 import { normOf } from '../../models/optimizers/index.ts'
 import { assert } from '../../protocol/assert.ts'
 import { randomFor } from '../../protocol/random.ts'
@@ -35,6 +35,7 @@ export interface EvaluationRequest {
 interface Opened {
   readonly task: ImageTask
   readonly store: ImageStore
+  readonly minibatches: ImageMinibatches
   readonly network: WorkingNetwork
   /** Of one minibatch: megabytes that every step needs. */
   readonly images: Float32Array
@@ -43,12 +44,16 @@ interface Opened {
 export function imageCompute({ disk, clock }: { disk: Disk; clock: Clock }): ImageCompute {
   let opened: Opened | undefined
   let evaluating: Opened | undefined
-  const openSet = (task: ImageTask, path: string): Opened => ({
-    task,
-    store: openImageStore(disk.map(path)),
-    network: workingNetwork(task, clock),
-    images: new Float32Array(task.batch * 3 * task.network.size ** 2),
-  })
+  const openSet = (task: ImageTask, path: string): Opened => {
+    const store = openImageStore(disk.map(path))
+    return {
+      task,
+      store,
+      minibatches: imageMinibatches({ ...task, count: store.count }),
+      network: workingNetwork(task, clock),
+      images: new Float32Array(task.batch * 3 * task.network.size ** 2),
+    }
+  }
   const whenOpened = (work: Opened | undefined): Opened => {
     assert(work !== undefined, '`open` comes first')
     return work
@@ -73,10 +78,10 @@ export function imageCompute({ disk, clock }: { disk: Disk; clock: Clock }): Ima
 // Step number and seed say which images, how they are cropped and what is dropped out: whoever computes
 // the step computes the same step.
 async function trainStep(work: Opened, request: StepRequest): Promise<StepResult> {
-  const { task, store, network, images } = work
+  const { task, store, minibatches, network, images } = work
   const { sequence, parameters, gradient } = request
   const random = randomFor(task.seed, 'minibatch', sequence)
-  const { indices } = imageMinibatches({ ...task, count: store.count }).of(sequence)
+  const { indices } = minibatches.of(sequence)
   fillMinibatch({ store, indices, augmentation: task.augmentation, random, into: images })
   const targets = BigInt64Array.from(indices, (index) => BigInt(store.labels[index] ?? 0))
   const before = network.computeMs
@@ -116,12 +121,11 @@ async function evaluateStep(
   const { size } = network.network.options
   const indices = Uint32Array.from({ length: to - from }, (_, index) => from + index)
   const images = new Float32Array(indices.length * 3 * size ** 2)
-  fillMinibatch({ store, indices, augmentation: none, random: randomFor('none'), into: images })
+  const random = randomFor('none')
+  fillMinibatch({ store, indices, augmentation: noAugmentation, random, into: images })
   const logits = await network.evaluate(parameters, images)
   return countHits(
     logits,
     Array.from(indices, (index) => store.labels[index] ?? 0),
   )
 }
-
-const none: Augmentation = { pad: 0, flip: false, colour: 0 }

@@ -154,7 +154,10 @@ function checkProcesses(options: CompleteImageOptions): void {
   if (batch % microBatches !== 0) {
     throw new OptionError(`micro-batches: ${microBatches} do not divide a batch of ${batch}`)
   }
-  if (subnetworks === 1) return
+  if (subnetworks === 1) {
+    if (microBatches === 1) return
+    throw new OptionError(`micro-batches: ${microBatches}; only a network that is cut takes pieces`)
+  }
   const { network, size } = options
   const most = imageNetwork({ network, size, classes: 2 }).subnetworks.length
   if (subnetworks > most) {

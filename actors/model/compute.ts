@@ -2,7 +2,7 @@
 // losses.
 import { failureOf } from '../../models/device-faults.ts'
 import { countHits, type Hits } from '../../models/images/accuracy.ts'
-import { imageMinibatches } from '../../models/images/minibatches.ts'
+import { type ImageMinibatches, imageMinibatches } from '../../models/images/minibatches.ts'
 import { normOf } from '../../models/optimizers/index.ts'
 import { viewsOf } from '../../models/parameters.ts'
 import { openSession, type Session } from '../../models/session.ts'
@@ -42,6 +42,7 @@ interface Opened {
   readonly tuned: TunedModel
   readonly examples: Examples
   readonly rows: ReturnType<typeof splitRows>
+  readonly minibatches: ImageMinibatches
   session: Promise<Session> | undefined
   isLost: boolean
 }
@@ -53,11 +54,13 @@ export function modelCompute({ disk, clock }: { disk: Disk; clock: Clock }): Mod
     const tuned = openTunedModel(disk, task)
     const image = tuned.model.inputs[0]?.name ?? ''
     const examples = openExamples(disk, task.examples, { image })
+    const rows = splitRows(examples.count, task.seed)
     return {
       task,
       tuned,
       examples,
-      rows: splitRows(examples.count, task.seed),
+      rows,
+      minibatches: imageMinibatches({ ...task, count: rows.train.length }),
       session: undefined,
       isLost: false,
     }
@@ -80,11 +83,11 @@ export function modelCompute({ disk, clock }: { disk: Disk; clock: Clock }): Mod
     },
     async step({ sequence, parameters, gradient }) {
       const work = whenOpened(opened)
-      const { task, tuned, examples, rows } = work
+      const { task, tuned, examples, rows, minibatches } = work
       const session = await training(work)
       if (work.isLost)
         throw failureOf(task.device ?? 'cpu', 'run failed', new Error('injected: device was lost'))
-      const { indices } = imageMinibatches({ ...task, count: rows.train.length }).of(sequence)
+      const { indices } = minibatches.of(sequence)
       const picked = indices.map((index) => rows.train[index] ?? 0)
       const loss = new Float32Array(1)
       const fetches: Record<string, Tensor> = { loss: tensorOf(loss, []) }
