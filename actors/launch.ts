@@ -31,48 +31,51 @@ export interface OpenedTask<R extends Report> {
 }
 
 /** A speech recogniser for the digits: cross-entropy, then the sequence criterion. */
-export function speech(speechOptions: SpeechOptions): Task<SpeechReport> {
-  return {
+export const speech = (options: SpeechOptions): Task<SpeechReport> =>
+  taskOf(options, {
     name: 'speech',
-    options: speechOptions,
-    open(given) {
-      const options = completeOptions(given as SpeechOptions)
-      const computeModule = new URL('./speech/compute-thread.ts', import.meta.url).href
-      return {
-        options,
-        start: (world) => startSpeechRun({ ...world, options, computeModule }),
-      }
-    },
-  }
-}
+    computeModule: './speech/compute-thread.ts',
+    complete: completeOptions,
+    start: startSpeechRun,
+  })
 
 /** An image classifier: a network of subnetworks, whole or each in a process of its own. */
-export function image(imageOptions: ImageOptions): Task<ImageReport> {
-  return {
+export const image = (options: ImageOptions): Task<ImageReport> =>
+  taskOf(options, {
     name: 'image',
-    options: imageOptions,
-    open(given) {
-      const options = completeImageOptions(given as ImageOptions)
-      const computeModule = new URL('./image/compute-thread.ts', import.meta.url).href
-      return {
-        options,
-        start: (world) => startImageRun({ ...world, options, computeModule }),
-      }
-    },
-  }
-}
+    computeModule: './image/compute-thread.ts',
+    complete: completeImageOptions,
+    start: startImageRun,
+  })
 
 /** A model that somebody else made, fine-tuned on your rows or images. */
-export function model(modelOptions: ModelOptions): Task<ModelReport> {
-  return {
+export const model = (options: ModelOptions): Task<ModelReport> =>
+  taskOf(options, {
     name: 'model',
-    options: modelOptions,
+    computeModule: './model/compute-thread.ts',
+    complete: completeModelOptions,
+    start: startModelRun,
+  })
+
+function taskOf<Given extends GivenOptions, Complete extends RunOptions, R extends Report>(
+  options: Given,
+  row: {
+    readonly name: R['task']
+    readonly computeModule: string
+    readonly complete: (given: Given) => Complete
+    readonly start: (world: RunWorld<Complete>) => RunHandle<R>
+  },
+): Task<R> {
+  const computeModule = new URL(row.computeModule, import.meta.url).href
+  return {
+    name: row.name,
+    options,
     open(given) {
-      const options = completeModelOptions(given as ModelOptions)
-      const computeModule = new URL('./model/compute-thread.ts', import.meta.url).href
+      // `launch` hands back what the task was given, and what all tasks take.
+      const complete = row.complete(given as Given)
       return {
-        options,
-        start: (world) => startModelRun({ ...world, options, computeModule }),
+        options: complete,
+        start: (world) => row.start({ ...world, options: complete, computeModule }),
       }
     },
   }
