@@ -19,13 +19,23 @@ export interface ImageCard {
 
 /** The card of a model file; throws `ModelCardError` where it is not one of ours. */
 export function imageCardOf({ metadata }: Graph, path: string): ImageCard {
-  const card: unknown = JSON.parse(metadata?.[MODEL_CARD] ?? '{}')
+  const card = parse(metadata?.[MODEL_CARD] ?? '{}')
   if (isImageCard(card)) return card
   const advice = 'give a model.onnx that troupe train image or troupe import wrote'
   throw new ModelCardError(`${path} does not say which classes and sizes it has: ${advice}`)
 }
 
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
 function isImageCard(card: unknown): card is ImageCard {
-  const { task, classes, size, mean } = card as Partial<ImageCard>
-  return task === 'image' && Array.isArray(classes) && Number(size) > 0 && Array.isArray(mean)
+  const { task, classes, size, mean, deviation } = (card ?? {}) as Partial<ImageCard>
+  const hasChannels = [mean, deviation].every((of) => Array.isArray(of) && of.length === 3)
+  return task === 'image' && Array.isArray(classes) && Number(size) > 0 && hasChannels
 }

@@ -47,17 +47,21 @@ export function filesOf(
   })
 }
 
-/** Every tenth file of each class, drawn by the seed, is kept for the test. */
+/** Every tenth file of each class, drawn by the seed, is kept for the test; an only one is trained on. */
 export function holdOut(
   files: readonly ImageFile[],
   seed: number,
 ): { readonly train: readonly ImageFile[]; readonly test: readonly ImageFile[] } {
   const random = randomFor(seed, 'hold out')
-  const drawn = files.map((file) => ({ file, at: random.next() }))
+  const byLabel = Map.groupBy(
+    files.map((file) => ({ file, at: random.next() })),
+    ({ file }) => file.label,
+  )
   const test = new Set<ImageFile>()
-  for (const label of new Set(files.map((file) => file.label))) {
-    const own = drawn.filter(({ file }) => file.label === label).sort((a, b) => a.at - b.at)
-    for (const { file } of own.slice(0, Math.ceil(own.length / 10))) test.add(file)
+  for (const own of byLabel.values()) {
+    own.sort((a, b) => a.at - b.at)
+    const kept = Math.min(Math.ceil(own.length / 10), own.length - 1)
+    for (const { file } of own.slice(0, kept)) test.add(file)
   }
   return {
     train: files.filter((file) => !test.has(file)),

@@ -6,7 +6,7 @@ import { decodeOnnx } from '../../models/onnx-file.ts'
 import { openSession } from '../../models/session.ts'
 import { alignedFloat32, type Tensor, tensorOf } from '../../protocol/tensor.ts'
 import { type Disk, DiskError } from '../../runtime/environment.ts'
-import { type ImageCard, imageCardOf } from './card.ts'
+import { type ImageCard, imageCardOf, ModelCardError } from './card.ts'
 
 export interface Prediction {
   readonly label: string
@@ -92,7 +92,7 @@ async function predictSome(
 }
 
 async function scoresOf(
-  { size, mean, deviation }: ImageCard,
+  { size, classes, mean, deviation }: ImageCard,
   predictBatch: PredictBatch,
   images: readonly Uint8Array[],
 ): Promise<Float32Array> {
@@ -106,6 +106,11 @@ async function scoresOf(
     )
   })
   const made = await predictBatch(tensorOf(values, [images.length, 3, size, size]))
+  const outputs = made.shape.at(-1)
+  if (outputs !== classes.length) {
+    const what = `the model has ${outputs} outputs, but names ${classes.length} classes`
+    throw new ModelCardError(`${what}: import it again with the right --labels`)
+  }
   return alignedFloat32(made.bytes)
 }
 

@@ -3,8 +3,10 @@
 import { decodeImage, ImageError } from '../../models/images/decode.ts'
 import {
   type ImageStoreEncoder,
+  ImageStoreError,
   imageStoreEncoder,
   type Normalisation,
+  openImageStore,
 } from '../../models/images/image-store.ts'
 import { assert } from '../../protocol/assert.ts'
 import { DiskError, type Disk } from '../../runtime/environment.ts'
@@ -42,14 +44,9 @@ const AHEAD_MAX = 16
 
 /** Throws `ImageFolderError` where there is nothing to train on. */
 export async function prepareImages(options: PrepareImagesOptions): Promise<PreparedImages> {
-  const { disk, folder, emit, data, seed } = options
-  const path = `${folder}/${PREPARED}`
-  const [train, test] = [`${folder}/train.images`, `${folder}/test.images`]
-  if (disk.exists(path)) {
-    const prepared = JSON.parse(new TextDecoder().decode(disk.read(path))) as PreparedImages
-    // The folder may have been moved since.
-    return { ...prepared, train, test }
-  }
+  const { disk, folder, data, seed } = options
+  const known = reusable(options)
+  if (known) return known
   const classes = classesIn(disk, data)
   const all = filesOf(disk, data, classes)
   const files =
@@ -57,6 +54,60 @@ export async function prepareImages(options: PrepareImagesOptions): Promise<Prep
       ? holdOut(all, seed)
       : { train: all, test: filesOf(disk, options.test, classes) }
   disk.makeFolder(folder)
+  try {
+    return await writeStores(options, { classes, files })
+  } catch (error) {
+    // Half a set would be in the way of nobody, but it would look like a whole one.
+    for (const path of Object.values(storesIn(folder))) if (disk.exists(path)) disk.remove(path)
+    throw error
+  }
+}
+
+/** What was prepared from the same options, where it is still there as a whole. */
+function reusable(options: PrepareImagesOptions): PreparedImages | undefined {
+  const { disk, folder } = options
+  const path = `${folder}/${PREPARED}`
+  if (!disk.exists(path)) return undefined
+  const { from, ...prepared } = JSON.parse(new TextDecoder().decode(disk.read(path))) as Written
+  if (JSON.stringify(from) !== JSON.stringify(sourceOf(options))) return undefined
+  // The folder may have been moved since.
+  const stores = storesIn(folder)
+  const isWhole = (set: 'train' | 'test'): boolean =>
+    disk.exists(stores[set]) && countIn(disk, stores[set]) === prepared.sizes[set]
+  return isWhole('train') && isWhole('test') ? { ...prepared, ...stores } : undefined
+}
+
+function countIn(disk: Disk, path: string): number | undefined {
+  try {
+    return openImageStore(disk.map(path)).count
+  } catch (error) {
+    if (error instanceof ImageStoreError || error instanceof DiskError) return undefined
+    throw error
+  }
+}
+
+interface Written extends PreparedImages {
+  readonly from: ReturnType<typeof sourceOf>
+}
+
+/** What the stores depend on. */
+function sourceOf({ data, test, size, seed }: PrepareImagesOptions) {
+  return { data, test: test ?? null, size, seed }
+}
+
+function storesIn(folder: string): { readonly train: string; readonly test: string } {
+  return { train: `${folder}/train.images`, test: `${folder}/test.images` }
+}
+
+async function writeStores(
+  options: PrepareImagesOptions,
+  {
+    classes,
+    files,
+  }: { readonly classes: readonly string[]; readonly files: ReturnType<typeof holdOut> },
+): Promise<PreparedImages> {
+  const { disk, folder, emit } = options
+  const { train, test } = storesIn(folder)
   const total = files.train.length + files.test.length
   emit({ type: 'phase', phase: 'prepare', total, unit: 'images' })
   const skipped: Skipped[] = []
@@ -75,8 +126,10 @@ export async function prepareImages(options: PrepareImagesOptions): Promise<Prep
   for (const one of skipped) emit({ type: 'skipped', ...one })
   const sizes = { train: trained.count, test: tested.count }
   checkSizes(options, sizes, skipped)
+  checkClasses(options, classes, trained.labels)
   const prepared: PreparedImages = { train, test, classes, sizes, mean, deviation, skipped }
-  disk.write(path, new TextEncoder().encode(JSON.stringify(prepared)))
+  const written: Written = { ...prepared, from: sourceOf(options) }
+  disk.write(`${folder}/${PREPARED}`, new TextEncoder().encode(JSON.stringify(written)))
   return prepared
 }
 
@@ -90,6 +143,18 @@ function checkSizes(
   const why = first ? `; ${first.name}: ${first.reason}` : ''
   if (sizes.train === 0) throw new ImageFolderError(`${data} holds no image that can be read${why}`)
   if (sizes.test === 0) throw new ImageFolderError(`${test} holds no test image${why}`)
+}
+
+/** A class that no image trains would be predicted never, and nobody would be told. */
+function checkClasses(
+  { data }: PrepareImagesOptions,
+  classes: readonly string[],
+  trained: ReadonlySet<number>,
+): void {
+  const missing = classes.find((_, label) => !trained.has(label))
+  if (missing === undefined) return
+  const advice = 'add images, or take the folder away'
+  throw new ImageFolderError(`${data}/${missing} holds no image that can be read: ${advice}`)
 }
 
 async function writeStore(
@@ -106,24 +171,29 @@ async function writeStore(
     readonly given?: Normalisation
   },
   onDone: (file: ImageFile, skippedFor?: string) => void,
-): Promise<Normalisation & { readonly count: number }> {
+): Promise<Normalisation & { readonly count: number; readonly labels: ReadonlySet<number> }> {
   if (disk.exists(path)) disk.remove(path)
   const appender = disk.append(path)
   const encoder: ImageStoreEncoder = imageStoreEncoder({ size, classes })
   let count = 0
-  await inOrder(
-    set,
-    (file) => decodeFile(disk, file, size),
-    (file, decoded) => {
-      if (typeof decoded === 'string') return onDone(file, decoded)
-      appender.append(encoder.add({ planes: decoded, label: file.label, name: file.name }))
-      count += 1
-      onDone(file)
-    },
-  )
-  appender.append(encoder.close(given))
-  appender.close()
-  return { ...encoder.normalisation, count }
+  const labels = new Set<number>()
+  try {
+    await inOrder(
+      set,
+      (file) => decodeFile(disk, file, size),
+      (file, decoded) => {
+        if (typeof decoded === 'string') return onDone(file, decoded)
+        appender.append(encoder.add({ planes: decoded, label: file.label, name: file.name }))
+        labels.add(file.label)
+        count += 1
+        onDone(file)
+      },
+    )
+    appender.append(encoder.close(given))
+  } finally {
+    appender.close()
+  }
+  return { ...encoder.normalisation, count, labels }
 }
 
 /** Planes, or why there are none. */

@@ -95,23 +95,29 @@ export function normalisePlanes(
 /** ITU-R BT.601. */
 const LUMA = [0.299, 0.587, 0.114] as const
 
-/** Brightness and contrast times 1 +- strength, then saturation: away from or towards each pixel's grey. */
+/**
+ * Brightness and contrast times 1 +- strength, then saturation: away from or towards each pixel's grey. As
+ * all three are linear, one pass does them: v' = s c b v + (1 - s) c b grey + (1 - c) middle.
+ */
 export function recolour(planes: Float32Array, strength: number, random: Random): void {
   const factor = () => 1 + strength * (2 * random.next() - 1)
   const [brightness, contrast, saturation] = [factor(), factor(), factor()]
   const count = planes.length / 3
+  const red = planes.subarray(0, count)
+  const green = planes.subarray(count, 2 * count)
+  const blue = planes.subarray(2 * count)
   let sum = 0
-  for (let i = 0; i < count; i++) sum += greyOf(planes, i, count)
-  const middle = (sum / count) * brightness
   for (let i = 0; i < count; i++) {
-    const grey = middle + contrast * (brightness * greyOf(planes, i, count) - middle)
-    for (let at = i; at < planes.length; at += count) {
-      const value = middle + contrast * (brightness * planes[at]! - middle)
-      planes[at] = Math.min(255, Math.max(0, grey + saturation * (value - grey)))
-    }
+    sum += LUMA[0] * red[i]! + LUMA[1] * green[i]! + LUMA[2] * blue[i]!
   }
-}
-
-function greyOf(planes: Float32Array, i: number, count: number): number {
-  return LUMA[0] * planes[i]! + LUMA[1] * planes[i + count]! + LUMA[2] * planes[i + 2 * count]!
+  const own = saturation * contrast * brightness
+  const shared = (1 - saturation) * contrast * brightness
+  const middle = (1 - contrast) * brightness * (sum / count)
+  for (let i = 0; i < count; i++) {
+    const grey = LUMA[0] * red[i]! + LUMA[1] * green[i]! + LUMA[2] * blue[i]!
+    const added = shared * grey + middle
+    red[i] = Math.min(255, Math.max(0, own * red[i]! + added))
+    green[i] = Math.min(255, Math.max(0, own * green[i]! + added))
+    blue[i] = Math.min(255, Math.max(0, own * blue[i]! + added))
+  }
 }

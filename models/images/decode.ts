@@ -18,6 +18,8 @@ export async function decodeImage(
   bytes: Uint8Array,
   { size }: { readonly size: number },
 ): Promise<Uint8Array> {
+  if (bytes.length === 0) throw new ImageError('an empty file')
+  if (!isImage(bytes)) throw new ImageError('not an image that can be read: give JPEG, PNG or WebP')
   const pixels = await readPixels(bytes, size)
   const plane = size * size
   const planes = new Uint8Array(3 * plane)
@@ -27,6 +29,17 @@ export async function decodeImage(
     planes[2 * plane + at] = pixels[3 * at + 2] ?? 0
   }
   return planes
+}
+
+/**
+ * By content, never by name. What else the library reads stays outside: an SVG is a program that strangers
+ * could send, and text of any kind looks like one.
+ */
+function isImage(bytes: Uint8Array): boolean {
+  const begins = (text: string, at = 0): boolean =>
+    [...text].every((letter, i) => bytes[at + i] === letter.charCodeAt(0))
+  const isWebp = begins('RIFF') && begins('WEBP', 8)
+  return isWebp || ['\xff\xd8\xff', '\x89PNG\r\n\x1a\n', 'GIF8'].some((magic) => begins(magic))
 }
 
 /** size x size x 3. */
@@ -46,7 +59,6 @@ async function readPixels(bytes: Uint8Array, size: number): Promise<Uint8Array> 
 
 function explain(cause: unknown): string {
   const [line = 'unknown'] = `${cause instanceof Error ? cause.message : cause}`.trim().split('\n')
-  if (/unsupported image format|missing/i.test(line)) return 'not an image that can be read'
   if (/pixel limit/i.test(line)) return `more than ${PIXELS_MAX / 1e6} megapixels`
-  return `damaged: ${line}`
+  return `damaged: ${line.replace(/^Input buffer has corrupt header: ?/, '') || 'cannot be decoded'}`
 }

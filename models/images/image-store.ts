@@ -120,7 +120,10 @@ export function openImageStore(bytes: Uint8Array): ImageStore {
     mean,
     deviation,
     name: (index) => names[index] ?? '',
-    image: (index) => bytes.subarray(index * imageBytes, (index + 1) * imageBytes),
+    image(index) {
+      assert(index < labels.length, 'an image lies within its store')
+      return bytes.subarray(index * imageBytes, (index + 1) * imageBytes)
+    },
   }
 }
 
@@ -134,6 +137,9 @@ function readTrailer(bytes: Uint8Array): Trailer {
   const { size, labels, names } = trailer
   if (labels.length !== names.length || 3 * size * size * labels.length !== end - length) {
     throw new ImageStoreError(`${labels.length} images of ${size} x ${size} do not fill the store`)
+  }
+  if (labels.some((label) => label >= trailer.classes.length)) {
+    throw new ImageStoreError('labels of classes that the store does not name')
   }
   return trailer
 }
