@@ -134,6 +134,8 @@ function readTrailer(bytes: Uint8Array): Trailer {
   if (length > end || end < 0) throw new ImageStoreError('not an image store, or cut off')
   const trailer = parse(bytes.subarray(end - length, end))
   if (trailer?.format !== FORMAT) throw new ImageStoreError('not an image store of this version')
+  if (!isTrailer(trailer))
+    throw new ImageStoreError('what an image store says of itself is damaged')
   const { size, labels, names } = trailer
   if (labels.length !== names.length || 3 * size * size * labels.length !== end - length) {
     throw new ImageStoreError(`${labels.length} images of ${size} x ${size} do not fill the store`)
@@ -142,6 +144,23 @@ function readTrailer(bytes: Uint8Array): Trailer {
     throw new ImageStoreError('labels of classes that the store does not name')
   }
   return trailer
+}
+
+function isTrailer({ size, classes, labels, names, mean, deviation }: Trailer): boolean {
+  const are = (values: unknown, type: string, length?: number): boolean =>
+    Array.isArray(values) &&
+    values.every((value) => typeof value === type) &&
+    values.length === (length ?? values.length)
+  const isNumbered =
+    are(labels, 'number') && labels.every((label) => Number.isInteger(label) && label >= 0)
+  const isNormalised = are(mean, 'number', 3) && are(deviation, 'number', 3)
+  return (
+    Number.isInteger(size) &&
+    are(classes, 'string') &&
+    are(names, 'string') &&
+    isNumbered &&
+    isNormalised
+  )
 }
 
 function parse(json: Uint8Array): Trailer | undefined {
