@@ -6,10 +6,11 @@ import {
   writeCheckpoint,
 } from '../../models/checkpoint.ts'
 import type { Graph } from '../../models/graph.ts'
-import type { NetworkName } from '../../models/networks/image-network.ts'
+import type { ImageParameter, NetworkName } from '../../models/networks/image-network.ts'
 import { imageNetwork, publishedSizeOf, servingGraph } from '../../models/networks/networks.ts'
 import { decodeOnnx, encodeOnnx } from '../../models/onnx-file.ts'
 import { initialise, layoutOf } from '../../models/parameters.ts'
+import { SafetensorsError } from '../../models/safetensors.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { alignedFloat32 } from '../../protocol/tensor.ts'
 import type { Disk } from '../../runtime/environment.ts'
@@ -35,6 +36,17 @@ const HALF = [0.5, 0.5, 0.5]
 
 /** Throws `CheckpointError` naming what does not fit; writes nothing then. Answers the count of classes. */
 export function importCheckpoint(options: ImportOptions): number {
+  try {
+    return importWeights(options)
+  } catch (cause) {
+    if (!(cause instanceof SafetensorsError)) throw cause
+    throw new CheckpointError(`${options.weights}: no safetensors file: ${cause.message}`, {
+      cause,
+    })
+  }
+}
+
+function importWeights(options: ImportOptions): number {
   const { disk, weights, network: name, size = publishedSizeOf(options.network), out } = options
   const file = disk.read(weights)
   const asPublished = imageNetwork({ network: name, size, classes: 1_000 })
@@ -88,16 +100,16 @@ export function exportModel(options: {
   )
 }
 
-function weightsOf(
-  parameters: Parameters<typeof layoutOf>[0],
-  { initializers }: Graph,
-): Float32Array {
+function weightsOf(parameters: readonly ImageParameter[], { initializers }: Graph): Float32Array {
   const layout = layoutOf(parameters)
   const values = new Float32Array(layout.count)
-  for (const { name, offset } of layout.slices) {
+  layout.slices.forEach(({ name, offset, length }, index) => {
     const tensor = initializers.get(name)
     // Auxiliary heads are not in a model for serving.
-    if (tensor) values.set(alignedFloat32(tensor.bytes), offset)
-  }
+    if (!tensor && parameters[index]?.isAuxiliary) return
+    const found = tensor ? alignedFloat32(tensor.bytes) : undefined
+    if (found?.length !== length) throw new CheckpointError(`the model has no whole ${name}`)
+    values.set(found, offset)
+  })
   return values
 }
