@@ -8,6 +8,7 @@ import {
   predictCommand,
 } from './cli/network-commands.ts'
 import { UsageError } from './cli/options.ts'
+import { serveCommand } from './cli/serve-command.ts'
 import {
   decodeCommand,
   demoCommand,
@@ -28,6 +29,7 @@ const USAGE = `troupe: asynchronous training of neural networks by actors that m
   troupe train model      fine-tune an .onnx file of any maker
   troupe decode           transcribe with a trained model
   troupe predict          labels of images, with a trained model
+  troupe serve            predictions over HTTP
   troupe describe         what a network is made of, and where it may be cut
   troupe import, export   checkpoints of torchvision and timm, in and out
   troupe devices          list what can compute here, and why the rest cannot
@@ -53,6 +55,8 @@ async function main(args: readonly string[]): Promise<number> {
       return await decodeCommand(rest)
     case 'predict':
       return await predictCommand(rest)
+    case 'serve':
+      return await serveCommand(rest)
     case 'describe':
       return await describeCommand(rest)
     case 'import':
@@ -71,7 +75,7 @@ async function main(args: readonly string[]): Promise<number> {
       return 0
     default:
       throw new UsageError(
-        `no command '${command}': give demo, train, decode, predict, describe, import, export or devices`,
+        `no command '${command}': give demo, train, decode, predict, serve, describe, import, export or devices`,
       )
   }
 }
