@@ -46,8 +46,10 @@ interface Answer {
   }[]
 }
 
-const post = (path: string, body: string | Uint8Array<ArrayBuffer> | FormData): Response | Promise<Response> =>
-  app.request(path, { method: 'POST', body })
+const post = (
+  path: string,
+  body: string | Uint8Array<ArrayBuffer> | FormData,
+): Response | Promise<Response> => app.request(path, { method: 'POST', body })
 
 test('the bytes of an image are answered with labels and probabilities, the likeliest first', async () => {
   const response = await post('/models/stripes/predict', picture('down/000.png'))
