@@ -67,7 +67,8 @@ export interface ImageParameter extends ParameterSpec {
  *
  * Inputs: `images` (batch x 3 x size x size, normalised) where `from` is 0, `activations` otherwise;
  * every parameter of the part by its name (statistics only for evaluation); while training also a
- * `dropout/NAME` mask (batch x features, 0 or 1 / kept) for each dropout.
+ * `dropout/NAME` mask (batch x features, 0 or 1 / kept) for each dropout, whose rate stands in the
+ * metadata of the graph under the same name.
  *
  * Outputs: `logits` (batch x classes) where `to` is the end, otherwise `outgoing`: the next part's
  * `activations`. While training also `auxiliary/INDEX` (batch x classes) per auxiliary head of the part, and `statistics/NAME` for every
