@@ -8,13 +8,13 @@ export {
 } from './devices.ts'
 export type { PhaseName, RunEvent } from './events.ts'
 export type { ImageOptions } from './image/options.ts'
-export { predictPart } from './image/predict-part.ts'
+export { predictPart } from './image/predict/part.ts'
 export {
   type PredictPipeline,
   type PredictPipelineOptions,
   predictThroughPipeline,
   startPredictPipeline,
-} from './image/predict-pipeline.ts'
+} from './image/predict/pipeline.ts'
 export { imageSubnetwork } from './image-subnetwork.ts'
 export { image, type LaunchOptions, launch, model, type Run, speech, type Task } from './launch.ts'
 export type { ModelOptions } from './model/options.ts'

@@ -5,8 +5,8 @@ import { createPool, createSystem, type Disk, realEnvironment } from '../../runt
 import { exportModel, importCheckpoint } from '../image/convert.ts'
 import { describeNetwork, type NetworkDescription } from '../image/describe.ts'
 import { ImageFolderError } from '../image/folder.ts'
-import { type ImagePrediction, openPredictor, predictFiles } from '../image/predict.ts'
-import { startPredictPipeline } from '../image/predict-pipeline.ts'
+import { type ImagePrediction, openPredictor, predictFiles } from '../image/predict/predictor.ts'
+import { startPredictPipeline } from '../image/predict/pipeline.ts'
 import { helpOf, type OptionTable, readOptions } from './options.ts'
 
 const network = {

@@ -1,7 +1,7 @@
 // `troupe serve`: predictions over HTTP, on loopback, until Ctrl-C.
 import { realEnvironment } from '../../runtime/index.ts'
 import { modelRoutes } from '../control/models.ts'
-import { openPredictor } from '../image/predict.ts'
+import { openPredictor } from '../image/predict/predictor.ts'
 import { helpOf, type OptionTable, readOptions } from './options.ts'
 
 export const serveOptions: OptionTable = {

@@ -5,7 +5,7 @@ import { bodyLimit } from 'hono/body-limit'
 import { OnnxFileError } from '../../models/onnx-file.ts'
 import type { Disk } from '../../runtime/environment.ts'
 import { ModelCardError } from '../image/card.ts'
-import { type ImagePrediction, openPredictor, type Predictor } from '../image/predict.ts'
+import { type ImagePrediction, openPredictor, type Predictor } from '../image/predict/predictor.ts'
 
 export interface ModelRoutesOptions {
   readonly disk: Disk

@@ -12,7 +12,7 @@ import { MODEL_CARD } from '../model-card.ts'
 import type { ImageCard } from './card.ts'
 import type { ImageEvaluator } from './evaluator.ts'
 import type { PreparedImages } from './prepare.ts'
-import type { ImageRecord } from './run.ts'
+import type { ImageRecord } from './world.ts'
 import { imageLayout } from './task.ts'
 
 export async function concludeImages(

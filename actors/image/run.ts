@@ -10,18 +10,16 @@ import type { ImageReport } from '../report.ts'
 import { type Life, openLife, type RunHandle, startRun } from '../run/life.ts'
 import { keepFinished, type TrainingPart, trainPart } from '../run/part.ts'
 import { startProcesses } from '../run/processes.ts'
-import { emptyRecord, openRecord, type RunRecord } from '../run/record.ts'
-import { keep, type RunWorld, timed, type UnderWay } from '../run/world.ts'
+import { emptyRecord, openRecord } from '../run/record.ts'
+import { keep, timed, type UnderWay } from '../run/world.ts'
 import { type ImageEvaluator, imageEvaluator } from './evaluator.ts'
 import type { CompleteImageOptions } from './options.ts'
 import { planImages } from './plan.ts'
-import { costsOf, pipelineOf } from './partition.ts'
+import { costsOf, pipelineOf } from './pipeline/partition.ts'
 import { type PreparedImages, prepareImages } from './prepare.ts'
 import { concludeImages } from './report.ts'
 import { type ImageTask, imageLayout, sectionsOf } from './task.ts'
-
-export type ImageWorld = RunWorld<CompleteImageOptions>
-export type ImageRecord = RunRecord<CompleteImageOptions>
+import type { ImageRecord, ImageWorld } from './world.ts'
 
 export function startImageRun(world: ImageWorld): RunHandle<ImageReport> {
   return startRun(world, (life) => runImages(world, life))

@@ -9,7 +9,7 @@ import { createPool, createSystem, realEnvironment } from '../../runtime/index.t
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startPredictPipeline } from '../../actors/image/predict-pipeline.ts'
+import { startPredictPipeline } from '../../actors/image/predict/pipeline.ts'
 import type { NetworkName } from '../../models/networks/image-network.ts'
 import { imageNetwork, publishedSizeOf, servingGraph } from '../../models/networks/networks.ts'
 import { encodeOnnx } from '../../models/onnx-file.ts'

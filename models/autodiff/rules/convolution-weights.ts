@@ -2,7 +2,7 @@
 import type { Builder, Handle } from '../../builder.ts'
 import { integer, integers } from '../../graph.ts'
 import type { Window } from '../../shapes/windows.ts'
-import { attributesOf, extentOf, type Sliding } from './convolution.ts'
+import { attributesOf, extentOf, type Sliding } from './sliding.ts'
 import { keepInside, reshapeLike, shiftFlat } from './rows.ts'
 
 /** Fewer input channels make products too thin: three, of the first layer. */

@@ -1,16 +1,10 @@
 // Gradients of convolutions of any rank, stride, dilation, padding and grouping.
 import type { Builder, Handle } from '../../builder.ts'
-import {
-  type Attributes,
-  GraphError,
-  integer,
-  integerOf,
-  integers,
-  type Node,
-} from '../../graph.ts'
+import { integer, integerOf, integers, type Node } from '../../graph.ts'
 import { type Window, windowOf } from '../../shapes/windows.ts'
 import type { GradientRules } from '../rule.ts'
 import { weightGradient } from './convolution-weights.ts'
+import { attributesOf, extentOf, type Sliding } from './sliding.ts'
 
 export const convolutionRules: GradientRules = {
   Conv(b, { node, grad, inputs: [x, w, bias], isWanted }) {
@@ -42,12 +36,6 @@ export const convolutionRules: GradientRules = {
   },
 }
 
-export interface Sliding {
-  readonly node: Node
-  readonly groups: number
-  readonly window: Window
-}
-
 function convWindow(node: Node, x: Handle, w: Handle): Window {
   return windowOf(node, w.shape.slice(2).map(Number), x.shape.slice(2))
 }
@@ -71,23 +59,6 @@ function transposedWindow(
   const less = totals.map((total) => Math.floor(total / 2))
   const more = totals.map((total, axis) => total - (less[axis] ?? 0))
   return { ...window, pads: isUpper ? [...less, ...more] : [...more, ...less] }
-}
-
-export function extentOf(node: Node, { name, shape }: Handle, axis: number): number {
-  const extent = shape[axis]
-  if (typeof extent === 'number') return extent
-  throw new GraphError(`node ${node.name}: ${name} has the open extent ${extent} at axis ${axis}`)
-}
-
-export function attributesOf({ groups, window }: Omit<Sliding, 'node'>): Attributes {
-  const { kernel, strides, dilations, pads } = window
-  return {
-    group: integer(groups),
-    kernel_shape: integers(kernel),
-    strides: integers(strides),
-    dilations: integers(dilations),
-    pads: integers(pads),
-  }
 }
 
 /** Without strides a convolution by the mirrored weights, which runs faster than a transposed one. */

@@ -5,7 +5,7 @@ import type { Builder, Handle } from '../../builder.ts'
 import { integer, integers, integersOf, type Node } from '../../graph.ts'
 import { windowOf } from '../../shapes/windows.ts'
 import { castTo, type RuleArguments, times } from '../rule.ts'
-import { extentOf } from './convolution.ts'
+import { extentOf } from './sliding.ts'
 import { keepInside, reshapeLike, shiftFlat } from './rows.ts'
 
 /** A pool along one axis. */

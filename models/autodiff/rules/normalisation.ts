@@ -2,7 +2,8 @@
 import type { Builder, Handle } from '../../builder.ts'
 import { float, floatOf, integer, integerOf } from '../../graph.ts'
 import { castTo, type GradientRules, type RuleArguments, times } from '../rule.ts'
-import { extentOf, sumOverAllBut } from './convolution.ts'
+import { sumOverAllBut } from './convolution.ts'
+import { extentOf } from './sliding.ts'
 
 export const normalisationRules: GradientRules = {
   BatchNormalization: (b, args) =>

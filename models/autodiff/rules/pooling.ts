@@ -3,7 +3,8 @@ import type { Builder, Handle } from '../../builder.ts'
 import { integer, integerOf, integersOf, type Node } from '../../graph.ts'
 import { type Window, windowOf } from '../../shapes/windows.ts'
 import { castTo, type GradientRules, times } from '../rule.ts'
-import { extentOf, spreadBack } from './convolution.ts'
+import { spreadBack } from './convolution.ts'
+import { extentOf } from './sliding.ts'
 import { maxPoolRule } from './max-pooling.ts'
 
 export const poolingRules: GradientRules = {

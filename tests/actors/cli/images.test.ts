@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NetworkDescription } from '../../../actors/image/describe.ts'
-import type { ImagePrediction } from '../../../actors/image/predict.ts'
+import type { ImagePrediction } from '../../../actors/image/predict/predictor.ts'
 import { makeTinyImages } from '../../tiny-images.ts'
 
 const main = join(import.meta.dir, '../../../actors/main.ts')

@@ -1,14 +1,14 @@
 // What a part of a network is fed beside activations: images, targets and dropout masks of a micro-batch,
 // cut from those of its minibatch, so that a minibatch in pieces is the minibatch that it is as a whole.
-import { fillMinibatch } from '../../models/images/augmentation.ts'
-import type { ImageStore } from '../../models/images/image-store.ts'
-import { imageMinibatches } from '../../models/images/minibatches.ts'
-import { randomFor } from '../../protocol/random.ts'
-import { bytesOf, type Tensor, tensorOf } from '../../protocol/tensor.ts'
-import type { MicroRequest } from '../pipeline/stage.ts'
-import { masksOf } from './masks.ts'
-import type { Examples } from './pipeline-compute.ts'
-import type { ImageTask } from './task.ts'
+import { fillMinibatch } from '../../../models/images/augmentation.ts'
+import type { ImageStore } from '../../../models/images/image-store.ts'
+import { imageMinibatches } from '../../../models/images/minibatches.ts'
+import { randomFor } from '../../../protocol/random.ts'
+import { bytesOf, type Tensor, tensorOf } from '../../../protocol/tensor.ts'
+import type { MicroRequest } from '../../pipeline/stage.ts'
+import { masksOf } from '../masks.ts'
+import type { Examples } from './compute.ts'
+import type { ImageTask } from '../task.ts'
 
 export function pipelineExamples(task: ImageTask, store: ImageStore): Examples {
   const { seed, batch, microBatches, augmentation } = task

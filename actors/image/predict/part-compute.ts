@@ -1,14 +1,14 @@
 // What the compute thread of a part of a network for inference does: opens its part of a model file, and
 // computes batches.
-import type { Graph, Value } from '../../models/graph.ts'
-import { partsFor } from '../../models/networks/balance.ts'
-import type { Cuts } from '../../models/networks/cut.ts'
-import { decodeOnnx } from '../../models/onnx-file.ts'
-import { openSession, type Session } from '../../models/session.ts'
-import { assert } from '../../protocol/assert.ts'
-import type { Place } from '../../protocol/prediction.ts'
-import { elementCount, type Tensor } from '../../protocol/tensor.ts'
-import { type Disk, DiskError } from '../../runtime/environment.ts'
+import type { Graph, Value } from '../../../models/graph.ts'
+import { partsFor } from '../../../models/networks/balance.ts'
+import type { Cuts } from '../../../models/networks/cut.ts'
+import { decodeOnnx } from '../../../models/onnx-file.ts'
+import { openSession, type Session } from '../../../models/session.ts'
+import { assert } from '../../../protocol/assert.ts'
+import type { Place } from '../../../protocol/prediction.ts'
+import { elementCount, type Tensor } from '../../../protocol/tensor.ts'
+import { type Disk, DiskError } from '../../../runtime/environment.ts'
 
 export interface PartToPredict {
   /** Path of an .onnx file with one input. */

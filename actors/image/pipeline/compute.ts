@@ -1,23 +1,23 @@
 // What the compute thread of a subnetwork actor does: micro-batches forward, gradients back, each through a
 // session of its own, with what the backward pass needs kept in between. Parameters and gradients are shared
 // memory; stashes lie in buffers that are used again, for fresh ones would cost their page faults.
-import { splitBackward } from '../../models/autodiff/stages.ts'
-import type { Graph, Value } from '../../models/graph.ts'
-import type { ImageNetwork } from '../../models/networks/image-network.ts'
-import { trainingGraph } from '../../models/networks/image-training.ts'
-import { normOf } from '../../models/optimizers/index.ts'
-import { layoutOf, type ParameterSlice } from '../../models/parameters.ts'
-import type { Session } from '../../models/session.ts'
-import { assert } from '../../protocol/assert.ts'
+import { splitBackward } from '../../../models/autodiff/stages.ts'
+import type { Graph, Value } from '../../../models/graph.ts'
+import type { ImageNetwork } from '../../../models/networks/image-network.ts'
+import { trainingGraph } from '../../../models/networks/image-training.ts'
+import { normOf } from '../../../models/optimizers/index.ts'
+import { layoutOf, type ParameterSlice } from '../../../models/parameters.ts'
+import type { Session } from '../../../models/session.ts'
+import { assert } from '../../../protocol/assert.ts'
 import {
   bytesPerElement,
   elementCount,
   float32View,
   type Tensor,
   tensorOf,
-} from '../../protocol/tensor.ts'
-import type { Clock } from '../../runtime/environment.ts'
-import type { MicroRequest, MicroResult } from '../pipeline/stage.ts'
+} from '../../../protocol/tensor.ts'
+import type { Clock } from '../../../runtime/environment.ts'
+import type { MicroRequest, MicroResult } from '../../pipeline/stage.ts'
 
 export interface PartOptions {
   readonly network: ImageNetwork

@@ -1,15 +1,15 @@
 // The methods of a compute thread that holds some subnetworks of an image network.
-import { failureOf } from '../../models/device-faults.ts'
-import { openImageStore } from '../../models/images/image-store.ts'
-import { imageNetwork } from '../../models/networks/networks.ts'
-import { openSession } from '../../models/session.ts'
-import { assert } from '../../protocol/assert.ts'
-import type { Clock, Disk } from '../../runtime/environment.ts'
-import type { TrainerFault } from '../chaos-plan.ts'
-import type { MicroRequest, MicroResult } from '../pipeline/stage.ts'
-import { createPart, type Part } from './pipeline-compute.ts'
-import { pipelineExamples } from './pipeline-examples.ts'
-import type { ImageTask } from './task.ts'
+import { failureOf } from '../../../models/device-faults.ts'
+import { openImageStore } from '../../../models/images/image-store.ts'
+import { imageNetwork } from '../../../models/networks/networks.ts'
+import { openSession } from '../../../models/session.ts'
+import { assert } from '../../../protocol/assert.ts'
+import type { Clock, Disk } from '../../../runtime/environment.ts'
+import type { TrainerFault } from '../../chaos-plan.ts'
+import type { MicroRequest, MicroResult } from '../../pipeline/stage.ts'
+import { createPart, type Part } from './compute.ts'
+import { pipelineExamples } from './examples.ts'
+import type { ImageTask } from '../task.ts'
 
 /** The task of one process: subnetworks `from` to `to` (exclusive), one of `parts` parts. */
 export interface PartTask extends ImageTask {

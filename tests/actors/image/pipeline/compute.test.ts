@@ -1,21 +1,21 @@
 import { describe, expect, test } from 'bun:test'
-import { createPart, type Part } from '../../../actors/image/pipeline-compute.ts'
-import type { MicroRequest } from '../../../actors/pipeline/stage.ts'
-import type { Graph, Value } from '../../../models/graph.ts'
-import type { ImageNetwork } from '../../../models/networks/image-network.ts'
-import { trainingGraph } from '../../../models/networks/image-training.ts'
-import { imageNetwork } from '../../../models/networks/networks.ts'
-import { initialise, layoutOf, viewsOf } from '../../../models/parameters.ts'
-import { openSession } from '../../../models/session.ts'
-import { randomFor } from '../../../protocol/random.ts'
+import { createPart, type Part } from '../../../../actors/image/pipeline/compute.ts'
+import type { MicroRequest } from '../../../../actors/pipeline/stage.ts'
+import type { Graph, Value } from '../../../../models/graph.ts'
+import type { ImageNetwork } from '../../../../models/networks/image-network.ts'
+import { trainingGraph } from '../../../../models/networks/image-training.ts'
+import { imageNetwork } from '../../../../models/networks/networks.ts'
+import { initialise, layoutOf, viewsOf } from '../../../../models/parameters.ts'
+import { openSession } from '../../../../models/session.ts'
+import { randomFor } from '../../../../protocol/random.ts'
 import {
   bytesOf,
   elementCount,
   float32View,
   type Tensor,
   tensorOf,
-} from '../../../protocol/tensor.ts'
-import { CLASSES, tinyNetwork } from '../../models/networks/tiny-network.ts'
+} from '../../../../protocol/tensor.ts'
+import { CLASSES, tinyNetwork } from '../../../models/networks/tiny-network.ts'
 
 const BATCH = 4
 const settings = { labelSmoothing: 0.1, auxiliaryWeight: 0.3 }

@@ -1,11 +1,11 @@
 import { expect, test } from 'bun:test'
-import { completeImageOptions } from '../../../actors/image/options.ts'
-import { costsOf, pipelineOf } from '../../../actors/image/partition.ts'
-import type { ImageTask } from '../../../actors/image/task.ts'
-import { estimateCosts } from '../../../models/networks/costs.ts'
-import { imageNetwork } from '../../../models/networks/networks.ts'
-import { layoutOf } from '../../../models/parameters.ts'
-import { simulatedDisk } from '../../../runtime/simulation/disk.ts'
+import { completeImageOptions } from '../../../../actors/image/options.ts'
+import { costsOf, pipelineOf } from '../../../../actors/image/pipeline/partition.ts'
+import type { ImageTask } from '../../../../actors/image/task.ts'
+import { estimateCosts } from '../../../../models/networks/costs.ts'
+import { imageNetwork } from '../../../../models/networks/networks.ts'
+import { layoutOf } from '../../../../models/parameters.ts'
+import { simulatedDisk } from '../../../../runtime/simulation/disk.ts'
 
 const network = imageNetwork({ network: 'googlenet-small', size: 32, classes: 10 })
 const task = { batch: 8, microBatches: 2 } as ImageTask

@@ -1,11 +1,11 @@
 import { expect, test } from 'bun:test'
-import type { Batch, PartToPredict } from '../../../actors/image/predict-compute.ts'
-import { predictPart } from '../../../actors/image/predict-part.ts'
-import { startPredictPipeline } from '../../../actors/image/predict-pipeline.ts'
-import { float32View, type Tensor, tensorOf } from '../../../protocol/tensor.ts'
-import { type ComputeThread, createPool } from '../../../runtime/index.ts'
-import { createTestKit } from '../../../runtime/simulation/index.ts'
-import type { Clock } from '../../../runtime/environment.ts'
+import type { Batch, PartToPredict } from '../../../../actors/image/predict/part-compute.ts'
+import { predictPart } from '../../../../actors/image/predict/part.ts'
+import { startPredictPipeline } from '../../../../actors/image/predict/pipeline.ts'
+import { float32View, type Tensor, tensorOf } from '../../../../protocol/tensor.ts'
+import { type ComputeThread, createPool } from '../../../../runtime/index.ts'
+import { createTestKit } from '../../../../runtime/simulation/index.ts'
+import type { Clock } from '../../../../runtime/environment.ts'
 
 interface Seen {
   /** Batches that are in a part or on their way between two. */

@@ -1,11 +1,11 @@
 // Inference through a pipeline: the parts of one model file in processes of their own, batches on their way
 // through them at the same time. The first part is asked; the last one answers.
-import type { Cuts } from '../../models/networks/cut.ts'
-import type { PredictMessage } from '../../protocol/prediction.ts'
-import type { Tensor } from '../../protocol/tensor.ts'
-import type { Environment, Pool, System } from '../../runtime/index.ts'
-import { patiently } from '../parameter-client.ts'
-import type { PartToPredict } from './predict-compute.ts'
+import type { Cuts } from '../../../models/networks/cut.ts'
+import type { PredictMessage } from '../../../protocol/prediction.ts'
+import type { Tensor } from '../../../protocol/tensor.ts'
+import type { Environment, Pool, System } from '../../../runtime/index.ts'
+import { patiently } from '../../parameter-client.ts'
+import type { PartToPredict } from './part-compute.ts'
 
 export interface PredictPipelineOptions {
   readonly system: System

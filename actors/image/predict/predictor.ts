@@ -1,12 +1,12 @@
 // Images to labels and probabilities, by a model file of ours: in this process, or through a pipeline of
 // subnetworks in processes of their own.
-import { decodeImage, ImageError } from '../../models/images/decode.ts'
-import { normalisePlanes } from '../../models/images/augmentation.ts'
-import { decodeOnnx } from '../../models/onnx-file.ts'
-import { openSession } from '../../models/session.ts'
-import { alignedFloat32, type Tensor, tensorOf } from '../../protocol/tensor.ts'
-import { type Disk, DiskError } from '../../runtime/environment.ts'
-import { type ImageCard, imageCardOf, ModelCardError } from './card.ts'
+import { decodeImage, ImageError } from '../../../models/images/decode.ts'
+import { normalisePlanes } from '../../../models/images/augmentation.ts'
+import { decodeOnnx } from '../../../models/onnx-file.ts'
+import { openSession } from '../../../models/session.ts'
+import { alignedFloat32, type Tensor, tensorOf } from '../../../protocol/tensor.ts'
+import { type Disk, DiskError } from '../../../runtime/environment.ts'
+import { type ImageCard, imageCardOf, ModelCardError } from '../card.ts'
 
 export interface Prediction {
   readonly label: string

@@ -1,11 +1,11 @@
 // One part of a network for inference, in a process of its own: it computes its part of a batch and passes
 // the batch on with the question, so that the last part answers the asker.
-import { PredictMessage } from '../../protocol/prediction.ts'
-import { type Infer, optional, plain, ref, struct } from '../../protocol/schema.ts'
-import type { Tensor } from '../../protocol/tensor.ts'
-import { type ActorDefinition, next, type Outcome } from '../../runtime/actor.ts'
-import type { ComputeThread } from '../../runtime/environment.ts'
-import type { Batch } from './predict-compute.ts'
+import { PredictMessage } from '../../../protocol/prediction.ts'
+import { type Infer, optional, plain, ref, struct } from '../../../protocol/schema.ts'
+import type { Tensor } from '../../../protocol/tensor.ts'
+import { type ActorDefinition, next, type Outcome } from '../../../runtime/actor.ts'
+import type { ComputeThread } from '../../../runtime/environment.ts'
+import type { Batch } from './part-compute.ts'
 
 export const PredictPartConfig = struct({
   /** The part after this one; absent in the last. */

@@ -1,5 +1,5 @@
 // The module of a compute thread of a subnetwork actor.
-import { realEnvironment, serveCompute } from '../../runtime/index.ts'
-import { pipelineCompute } from './pipeline-work.ts'
+import { realEnvironment, serveCompute } from '../../../runtime/index.ts'
+import { pipelineCompute } from './work.ts'
 
 serveCompute({ ...pipelineCompute(realEnvironment({ seed: 0 })) })

@@ -1,19 +1,19 @@
 // How the network of a run is cut into subnetwork actors: where, and which part of the flat vector and which
 // shards each has.
-import { estimateCosts } from '../../models/networks/costs.ts'
-import type { ImageNetwork } from '../../models/networks/image-network.ts'
+import { estimateCosts } from '../../../models/networks/costs.ts'
+import type { ImageNetwork } from '../../../models/networks/image-network.ts'
 import {
   type PartitionPlan,
   planPartition,
   type SubnetworkCost,
-} from '../../models/networks/partition.ts'
-import { assert } from '../../protocol/assert.ts'
-import { elementCount } from '../../protocol/tensor.ts'
-import type { ComputeThread, Disk } from '../../runtime/environment.ts'
-import type { Pipeline } from '../pipeline/processes.ts'
-import type { CompleteImageOptions } from './options.ts'
-import { lanesOf } from './plan.ts'
-import type { ImageTask } from './task.ts'
+} from '../../../models/networks/partition.ts'
+import { assert } from '../../../protocol/assert.ts'
+import { elementCount } from '../../../protocol/tensor.ts'
+import type { ComputeThread, Disk } from '../../../runtime/environment.ts'
+import type { Pipeline } from '../../pipeline/processes.ts'
+import type { CompleteImageOptions } from '../options.ts'
+import { lanesOf } from '../plan.ts'
+import type { ImageTask } from '../task.ts'
 
 export interface CutNetwork {
   readonly plan: PartitionPlan
