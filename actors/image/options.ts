@@ -92,6 +92,11 @@ export const usualRates: { readonly [Name in OptimizerName]: number } = {
   adam: 0.002,
 }
 
+/** Without normalisation a network bears a tenth of it: 0.01 with momentum, as GoogLeNet's own solver had. */
+function usualRate(optimizer: OptimizerName, network: NetworkName = imageDefaults.network): number {
+  return (usualRates[optimizer] ?? Number.NaN) * (network === 'googlenet' ? 0.1 : 1)
+}
+
 const bounds = {
   size: [32, 512],
   replicas: [1, 64],
@@ -120,7 +125,7 @@ export function completeImageOptions(options: ImageOptions): CompleteImageOption
   const size = options.size ?? imageDefaults.size
   const complete = {
     ...imageDefaults,
-    learningRate: usualRates[optimizer] ?? Number.NaN,
+    learningRate: usualRate(optimizer, options.network),
     pad: Math.round(size / 8),
     out: `runs/image-${seed}`,
     ...options,
@@ -146,6 +151,10 @@ export function completeImageOptions(options: ImageOptions): CompleteImageOption
 }
 
 function checkProcesses(options: CompleteImageOptions): void {
+  // Statistics travel among gradients, and a block of both has one scale.
+  if (options.codec === 'int8') {
+    throw new OptionError('codec: int8 is too coarse beside running statistics; give float16')
+  }
   const { workers, replicas, subnetworks, shards, batch, microBatches, policy } = options
   if (workers !== replicas * subnetworks) {
     const needed = `${replicas} replicas of ${subnetworks} subnetworks are ${replicas * subnetworks}`

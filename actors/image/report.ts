@@ -3,11 +3,12 @@
 import { writeCheckpoint } from '../../models/checkpoint.ts'
 import type { ImageNetwork } from '../../models/networks/image-network.ts'
 import { servingGraph } from '../../models/networks/networks.ts'
+import { normOf } from '../../models/optimizers/index.ts'
 import { encodeOnnx } from '../../models/onnx-file.ts'
 import type { ShardStatus } from '../../protocol/training.ts'
 import type { ImageReport } from '../report.ts'
 import { describeStaleness, sumUpdates } from '../run/report.ts'
-import { keep, timed, type UnderWay } from '../run/world.ts'
+import { keep, RunFailedError, timed, type UnderWay } from '../run/world.ts'
 import { MODEL_CARD } from '../model-card.ts'
 import type { ImageCard } from './card.ts'
 import type { ImageEvaluator } from './evaluator.ts'
@@ -28,6 +29,11 @@ export async function concludeImages(
   const { options, emit } = world
   const { statuses, network, images, evaluator } = end
   const parameters = await halt.until(cluster.pull('average'))
+  if (!Number.isFinite(normOf(parameters))) {
+    throw new RunFailedError(
+      `training diverged at a rate of ${options.learningRate}: start again with a lower --learning-rate`,
+    )
+  }
   emit({ type: 'phase', phase: 'evaluate', total: images.sizes.test, unit: 'images' })
   const accuracy = await timed(world, 'evaluate', evaluator.evaluate(parameters))
   emit({ type: 'accuracy', model: options.network, set: 'test', accuracy })

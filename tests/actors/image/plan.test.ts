@@ -64,6 +64,7 @@ test('every subnetwork has a shard at least, and minibatches enough to keep it b
 
 const refused: readonly (readonly [Partial<ImageOptions>, string])[] = [
   [{ workers: 5, subnetworks: 2 }, 'workers: 5; 2 replicas of 2 subnetworks are 4 processes'],
+  [{ codec: 'int8' }, 'codec: int8 is too coarse beside running statistics'],
   [{ microBatches: 2 }, 'micro-batches: 2; only a network that is cut takes pieces'],
   [{ batch: 10, microBatches: 3 }, 'micro-batches: 3 do not divide a batch of 10'],
   [{ size: 31 }, 'size: 31 is out of range; give 32 to 512'],
