@@ -29,14 +29,15 @@ export async function concludeImages(
   const { options, emit } = world
   const { statuses, network, images, evaluator } = end
   const parameters = await halt.until(cluster.pull('average'))
-  if (!Number.isFinite(normOf(parameters))) {
-    throw new RunFailedError(
-      `training diverged at a rate of ${options.learningRate}: start again with a lower --learning-rate`,
-    )
-  }
   emit({ type: 'phase', phase: 'evaluate', total: images.sizes.test, unit: 'images' })
   const accuracy = await timed(world, 'evaluate', evaluator.evaluate(parameters))
   emit({ type: 'accuracy', model: options.network, set: 'test', accuracy })
+  // Of scores that are no numbers not even the fifth is right.
+  const isNothing = accuracy.top5 === 0 && run.record.tally.nonFinite > 0
+  if (isNothing || !Number.isFinite(normOf(parameters))) {
+    const advice = 'start again with a lower --learning-rate'
+    throw new RunFailedError(`training diverged at a rate of ${options.learningRate}: ${advice}`)
+  }
   keep(run)
   const { tally, seconds, restarts, acknowledgedSteps, skipped } = run.record
   return {
