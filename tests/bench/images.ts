@@ -82,7 +82,7 @@ export const smokeSizes: ImageBenchSizes = {
 
 const realSizes: ImageBenchSizes = {
   threads: [1, 2],
-  seconds: 2,
+  seconds: 1,
   rounds: 3,
   networks: workloads.map(({ network }) => network),
 }
