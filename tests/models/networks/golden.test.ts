@@ -122,7 +122,7 @@ describe.each(['googlenet-bn', 'inception-v3'] as const)('%s', (name: NetworkNam
       expect(Math.abs(made[index]! - value) / scale).toBeLessThan(1e-4)
     })
     expectAlike(digestOf(logits!), digest, 1e-4, 'logits')
-  })
+  }, 60_000)
 
   test('has the loss, the gradients and the statistics of PyTorch in a training step', async () => {
     const { size, loss, gradients, runningVariances } = expected.training

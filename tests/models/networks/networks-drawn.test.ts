@@ -19,5 +19,5 @@ for (const [name, expected] of Object.entries(golden.logits)) {
     ])
     const { logits } = await session.run(Object.fromEntries(feeds))
     expect(relativeError(float32View(logits!), expected)).toBeLessThan(1e-4)
-  })
+  }, 60_000)
 }
