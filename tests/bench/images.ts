@@ -104,12 +104,11 @@ export async function measureImages(
         if (!python || !workload.torch) continue
         theirs.push(await torchRates(python, { workload: workload.torch, threads: count, seconds }))
       }
-      rows.push(
-        compared(`${workload.name}, ${count} thread${count > 1 ? 's' : ''}`, workload, {
-          ours,
-          theirs,
-        }),
-      )
+      const title = `${workload.name}, ${count} thread${count > 1 ? 's' : ''}`
+      const made = compared(title, workload, { ours, theirs })
+      // PyTorch's processes start slowly: whoever waits sees that it goes on.
+      console.log(`${title}: ${made.value.toFixed(1)} images/s`)
+      rows.push(made)
     }
   }
   return rows
