@@ -36,6 +36,12 @@ export const realDisk: Disk = {
   }),
   write: (path, bytes) =>
     attempt(path, () => (isReplaceable(path) ? replace : writeFileSync)(path, bytes)),
+  writePrivate: (path, bytes) =>
+    attempt(path, () => {
+      // One that an earlier process left may be anybody's to read.
+      rmSync(`${path}.draft`, { force: true })
+      replace(path, bytes, 0o600)
+    }),
   append: (path) => attempt(path, () => appenderOf(path, openSync(path, 'a'))),
   list: (folder) => attempt(folder, () => readdirSync(folder)),
   exists: (path) => existsSync(path),
@@ -49,10 +55,10 @@ function isReplaceable(path: string): boolean {
   return found === undefined || found.isFile()
 }
 
-function replace(path: string, bytes: Uint8Array): void {
+function replace(path: string, bytes: Uint8Array, mode = 0o666): void {
   const draft = `${path}.draft`
   try {
-    const file = openSync(draft, 'w')
+    const file = openSync(draft, 'w', mode)
     try {
       writeFileSync(file, bytes)
       fsyncSync(file)

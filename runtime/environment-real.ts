@@ -98,6 +98,7 @@ const realProcesses: ProcessTable = {
     return identityOf(process.pid) ?? `${process.pid}`
   },
   isAlive,
+  usage: () => ({ processId: process.pid, memoryBytes: process.memoryUsage.rss() }),
 }
 
 // Not `child.kill`: on Deno that sends one signal and then no other, so that SIGSTOP would be the last.

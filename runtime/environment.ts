@@ -36,6 +36,8 @@ export interface Disk {
   share?(path: string, byteLength: number): Uint8Array
   /** Replaces the file as a whole or leaves the old one: never half of either. */
   write(path: string, bytes: Uint8Array): void
+  /** The same, and only its owner may ever read it. */
+  writePrivate(path: string, bytes: Uint8Array): void
   append(path: string): Appender
   list(folder: string): readonly string[]
   exists(path: string): boolean
@@ -74,6 +76,8 @@ export interface ProcessTable {
   /** Names this process; ids alone are used again. */
   readonly self: string
   isAlive(identity: string): boolean
+  /** Of this process; absent where there is none. */
+  usage?(): { readonly processId: number; readonly memoryBytes: number }
 }
 
 export interface ProcessOptions {

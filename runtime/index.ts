@@ -43,7 +43,16 @@ export {
   type PlacementOptions,
   type PlaceOptions,
 } from './cluster/placement.ts'
+export { type InjectedFault, type Injection, injectFault } from './cluster/inject.ts'
+export {
+  createObserver,
+  type MemberStatus,
+  type Observation,
+  type Observer,
+  type ObserverOptions,
+} from './cluster/observer.ts'
 export type { Resources } from './cluster/resources.ts'
+export { ProtectedActorError, steerActor } from './cluster/steer.ts'
 export type { BacklogCounts } from './delivery/backlog.ts'
 export { type Deliverable, deliverable } from './delivery/deliverable.ts'
 export {
@@ -125,6 +134,13 @@ export type { CoordinateRange, Coordinates, Remaining, Shape, Slice } from './gr
 export { type SpawnMeshOptions, spawnMesh } from './groups/spawn-mesh.ts'
 export type { InspectionEvent, Listener } from './inspect.ts'
 export { type LogLevel, type LogLinesOptions, logLines } from './log-lines.ts'
+export {
+  createMemberLog,
+  type MemberLog,
+  type MemberLogEntry,
+  type MemberLogPart,
+} from './member-log.ts'
+export { type MemberReport, reportOf } from './member-status.ts'
 export { type Journal, openJournal } from './journal.ts'
 export {
   type Backoff,
@@ -139,11 +155,13 @@ export {
 export {
   type ActorStatus,
   createSystem,
+  type LinkStatus,
   type MemberEntry,
   type Metrics,
   type System,
   type SystemOptions,
 } from './system.ts'
+export type { LinkFault } from './transport/gate.ts'
 export { type Topic, topic } from './topics.ts'
 export { type ComputeMethods, serveCompute } from './worker/compute.ts'
 export {

@@ -41,6 +41,15 @@ export function crash(kernel: Kernel, cell: Cell, cause: string, error?: unknown
   decide(kernel, cell, death)
 }
 
+/** Somebody wants it afresh: nothing failed, so nothing is judged. */
+export function restartNow(kernel: Kernel, cell: Cell): void {
+  const incarnation = cell.life?.incarnation ?? 0
+  endLife(kernel, cell, STOPPED)
+  pastOf(cell).ended = STOPPED
+  kernel.inspector.emit({ type: 'stopped', path: cell.path, incarnation })
+  restart(kernel, cell)
+}
+
 type Death = Extract<StopReason, { readonly type: 'stopped' | 'crashed' }>
 
 function decide(kernel: Kernel, cell: Cell, death: Death): void {

@@ -13,7 +13,7 @@ import {
   StartError,
 } from './actor.ts'
 import { runCell, spawnCell } from './cell.ts'
-import { createMembership } from './cluster/membership.ts'
+import { createMembership, type FaultOn, type LinkStatus } from './cluster/membership.ts'
 import { checkResources, type Resources } from './cluster/resources.ts'
 import { LifeContext } from './context.ts'
 import type { Environment } from './environment.ts'
@@ -27,10 +27,12 @@ import { createScheduler } from './scheduler.ts'
 import { type MemberEntry, SYSTEM_PATH, type SystemSignal } from './signals.ts'
 import { SPAWNER_NAME, type Spawned, spawnerOf, spawnerOn } from './spawner.ts'
 import type { RestartLimit, RestartPolicy, Supervision } from './supervision.ts'
+import { crash, restartNow } from './supervisor.ts'
 import { createTopics, type Topic } from './topics.ts'
 import { createTraces } from './trace.ts'
 import { createWatches } from './watches.ts'
 
+export type { LinkStatus } from './cluster/membership.ts'
 export type { MemberEntry } from './signals.ts'
 
 export interface SystemOptions {
@@ -103,6 +105,10 @@ export interface System {
   stopActor(ref: Ref<never>): SendResult
   /** The same once it has handled what waits; from now on it takes no message. */
   drainActor(ref: Ref<never>): SendResult
+  /** As if its behavior had thrown: its supervisor decides. */
+  crashActor(ref: Ref<never>, cause: string): SendResult
+  /** Another life with a fresh state, which no restart limit counts; its children end with the old one. */
+  restartActor(ref: Ref<never>): SendResult
   /** Events of this member. The returned function ends the subscription. */
   subscribe<Event>(topic: Topic<Event>, listener: (event: Event) => void): () => void
   publish<Event>(topic: Topic<Event>, event: Event): number
@@ -113,12 +119,16 @@ export interface System {
   actors(): readonly ActorStatus[]
   metrics(): Metrics
   members(): readonly MemberEntry[]
+  /** To the members that this one has talked to. */
+  links(): readonly LinkStatus[]
   /** Accepts peers; resolves to the URL, also when called again. Default: loopback, a free port. */
   listen(options?: ListenAddress): Promise<string>
   /** Dials the control member and resolves when it has sent the directory. */
   join(controlUrl: string): Promise<void>
   /** Called where the death of a member is known, e.g. because its process has exited. */
   markLost(member: string, incarnation: number, cause: string): void
+  /** For chaos: on the link to a member, or on all links; false where there is none. */
+  injectFault(on: FaultOn): boolean
   /** Resolves when every mailbox is empty and every peer has acknowledged, or after `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>
   /** Stops every actor, newest first, says goodbye to every peer and closes the listener. */
@@ -260,6 +270,14 @@ export function createSystem(options: SystemOptions): System {
     return 'accepted'
   }
 
+  /** Now, not when its turn comes: an actor that hangs in a long queue can be ended too. */
+  function endLifeAt(path: string, end: (cell: Cell) => void): SendResult {
+    const cell = cells.get(path)
+    if (!cell?.life) return 'stopped'
+    end(cell)
+    return 'accepted'
+  }
+
   function here({ address }: Ref<never>): string {
     assert(address.member === member, `${formatAddress(address)} is not on ${member}`)
     return address.path
@@ -329,6 +347,8 @@ export function createSystem(options: SystemOptions): System {
     ask,
     stopActor: (ref) => stopAt(here(ref)),
     drainActor: (ref) => drainAt(here(ref)),
+    crashActor: (ref, cause) => endLifeAt(here(ref), (cell) => crash(kernel, cell, cause)),
+    restartActor: (ref) => endLifeAt(here(ref), (cell) => restartNow(kernel, cell)),
     subscribe: (topic, listener) =>
       kernel.topics.subscribe(topic, (event) => {
         listener(event)
@@ -345,9 +365,11 @@ export function createSystem(options: SystemOptions): System {
       events: { ...inspector.counts },
     }),
     members: () => membership.entries,
+    links: () => membership.links,
     listen: ({ hostname = '127.0.0.1', port = 0 } = {}) => membership.listen({ hostname, port }),
     join: (controlUrl) => membership.join(controlUrl),
     markLost: (lost, life, cause) => membership.markLost(lost, life, cause),
+    injectFault: (on) => membership.injectFault(on),
     drain(timeoutMs) {
       const { clock } = environment
       const until = clock.now() + timeoutMs

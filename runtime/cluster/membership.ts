@@ -20,7 +20,8 @@ import {
   isSameToken,
   type Welcome,
 } from '../transport/hello.ts'
-import { createLink, type Link } from '../transport/link.ts'
+import type { LinkFault } from '../transport/gate.ts'
+import { createLink, type Link, type LinkTraffic } from '../transport/link.ts'
 import { type Change, createDirectory, plainEntry } from './directory.ts'
 
 export interface MembershipWorld {
@@ -37,7 +38,13 @@ export interface MembershipWorld {
   memberLost(member: string, cause: string): void
 }
 
+export interface LinkStatus extends LinkTraffic {
+  readonly member: string
+  readonly isConnected: boolean
+}
+
 export interface Membership {
+  readonly links: readonly LinkStatus[]
   readonly url: string | undefined
   readonly entries: readonly MemberEntry[]
   /** Every packet has been acknowledged. */
@@ -48,7 +55,15 @@ export interface Membership {
   members(signal: Extract<SystemSignal, { type: 'members' }>, from: string): void
   left(member: string): void
   markLost(member: string, incarnation: number, cause: string): void
+  /** On the link to a member, or on all; false where there is none. */
+  injectFault(on: FaultOn): boolean
   stop(): void
+}
+
+export interface FaultOn {
+  readonly member?: string
+  readonly fault: LinkFault
+  readonly durationMs: number
 }
 
 interface Peer {
@@ -319,6 +334,12 @@ export function createMembership(world: MembershipWorld): Membership {
     get entries() {
       return everyone()
     },
+    get links() {
+      return [...peers.values()].map(({ member, link }) => {
+        const { isConnected, traffic } = link
+        return { member, isConnected, ...traffic }
+      })
+    },
     get isIdle() {
       return [...peers.values()].every(({ link }) => link.isIdle)
     },
@@ -373,6 +394,11 @@ export function createMembership(world: MembershipWorld): Membership {
       announce(directory.lose({ member, incarnation, cause }, true))
       const peer = peers.get(member)
       if (peer && peer.incarnation <= incarnation) peer.link.end(cause)
+    },
+    injectFault({ member, fault, durationMs }) {
+      const links = [...peers.values()].filter((peer) => (member ?? peer.member) === peer.member)
+      for (const { link } of links) link.fault(fault, durationMs)
+      return links.length > 0
     },
     stop() {
       assert(!isStopped, 'a system stops once')

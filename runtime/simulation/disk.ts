@@ -57,16 +57,19 @@ export function simulatedDisk({
     if (usedBytes(files) + bytes > bytesMax) throw new DiskFullError(path, 'ENOSPC')
   }
 
+  function write(path: string, bytes: Uint8Array): void {
+    mayWrite(path, bytes.length - (files.get(path)?.length ?? 0))
+    files.set(path, { bytes: bytes.slice(), length: bytes.length, synced: bytes.length })
+  }
+
   return {
     get files() {
       return new Map([...files].map(([path, file]) => [path, contentOf(file).slice()]))
     },
     read: (path) => contentOf(find(path)).slice(),
     map: (path) => contentOf(find(path)),
-    write(path, bytes) {
-      mayWrite(path, bytes.length - (files.get(path)?.length ?? 0))
-      files.set(path, { bytes: bytes.slice(), length: bytes.length, synced: bytes.length })
-    },
+    write,
+    writePrivate: write,
     append(path) {
       const file = files.get(path) ?? { bytes: new Uint8Array(), length: 0, synced: 0 }
       files.set(path, file)

@@ -184,6 +184,7 @@ function guardedDisk(disk: Disk, isGone: () => boolean): Disk {
     read: (path) => alive(path, () => disk.read(path)),
     map: (path) => alive(path, () => disk.map(path)),
     write: (path, bytes) => alive(path, () => disk.write(path, bytes)),
+    writePrivate: (path, bytes) => alive(path, () => disk.writePrivate(path, bytes)),
     append(path) {
       const appender = alive(path, () => disk.append(path))
       return {

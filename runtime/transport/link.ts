@@ -24,6 +24,7 @@ import type { Resolve } from '../../protocol/schema.ts'
 import type { Clock } from '../environment.ts'
 import { createAssembly } from './assembly.ts'
 import type { Connection } from './connection.ts'
+import { createGate, type Gate, type LinkFault } from './gate.ts'
 import { type Kept, Outbox } from './outbox.ts'
 
 export interface LinkOptions {
@@ -38,8 +39,16 @@ export interface LinkOptions {
   readonly ended: (cause: string) => void
 }
 
+/** Bytes since the link began; a reader makes rates of two looks. */
+export interface LinkTraffic {
+  readonly queueBytes: number
+  readonly sentBytes: number
+  readonly receivedBytes: number
+}
+
 export interface Link {
   session: number
+  readonly traffic: LinkTraffic
   readonly isConnected: boolean
   readonly hasBeenConnected: boolean
   readonly isIdle: boolean
@@ -53,6 +62,8 @@ export interface Link {
   drained(connection: Connection): void
   detach(connection: Connection, cause: string): void
   end(cause: string): void
+  /** For chaos. */
+  fault(fault: LinkFault, durationMs: number): void
 }
 
 type Sending = 'sent' | 'nothing' | 'stuck'
@@ -74,6 +85,10 @@ export function createLink(options: LinkOptions): Link {
   let isUnsaid = false
   let unsaidPackets = 0
   let unsaidBytes = 0
+  let sentBytes = 0
+  let receivedBytes = 0
+  /** Absent until there is a fault. */
+  let gate: Gate | undefined
   let connection: Connection | undefined
   let hasBeenConnected = false
   let isFlushing = false
@@ -126,10 +141,16 @@ export function createLink(options: LinkOptions): Link {
     const { byteLength: total } = kept.parts
     const isWhole = stream !== 'bulk' || (at === 0 && total <= limits.pieceBytesMax)
     if (!isWhole) return announce(kept, at)
-    if (connection?.send(join(kept.parts)) !== 'sent') return 'stuck'
+    if (!send(join(kept.parts))) return 'stuck'
     outbox.sent(kept, total)
     if (isFresh) said()
     return 'sent'
+  }
+
+  function send(packet: Uint8Array): boolean {
+    if (gate?.isShut || connection?.send(packet) !== 'sent') return false
+    sentBytes += packet.byteLength
+    return true
   }
 
   function announce(kept: Kept, at: number): Sending {
@@ -138,7 +159,7 @@ export function createLink(options: LinkOptions): Link {
     const room = limits.windowBytesMax - messages.flightBytes - bulk.flightBytes
     const bytes = Math.min(total - at, limits.runBytesMax, room)
     const announcement = encodePieces({ sequence, acknowledged: received, at, bytes, total })
-    if (connection?.send(announcement) !== 'sent') return 'stuck'
+    if (!send(announcement)) return 'stuck'
     said()
     announced = { kept, left: bytes }
     return 'sent'
@@ -148,7 +169,7 @@ export function createLink(options: LinkOptions): Link {
     const { kept, left } = run
     const at = bulk.offsetOf(kept)
     const piece = pieceOf(kept.parts, at, Math.min(left, limits.pieceBytesMax))
-    if (connection?.send(piece) !== 'sent') return 'stuck'
+    if (!send(piece)) return 'stuck'
     bulk.sent(kept, piece.byteLength)
     run.left -= piece.byteLength
     if (run.left === 0) announced = undefined
@@ -166,8 +187,7 @@ export function createLink(options: LinkOptions): Link {
   /** Says that we are alive and what has arrived. */
   function say(): void {
     // Between an announcement and the last of its bytes nothing may be said.
-    if (announced || connection?.send(encodePacket([], { acknowledged: received })) !== 'sent')
-      return
+    if (announced || !send(encodePacket([], { acknowledged: received }))) return
     said()
     saidAt = clock.now()
   }
@@ -262,6 +282,21 @@ export function createLink(options: LinkOptions): Link {
     options.ended(cause)
   }
 
+  function receive(from: Connection, bytes: Uint8Array): void {
+    if (from !== connection) return
+    receivedBytes += bytes.byteLength
+    heardAt = clock.now()
+    try {
+      take(bytes)
+      // In the middle of a run there is nothing new to send.
+      if (!assembly.isExpecting || isSayingDue()) scheduleFlush()
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      // The same packet would come again on the next connection: the session is beyond repair.
+      end(`protocol error: ${error.message}`)
+    }
+  }
+
   /** Pieces begun on the former connection go on behind the last byte that has arrived. */
   function startAfresh(next: Connection | undefined): void {
     connection = next
@@ -276,6 +311,9 @@ export function createLink(options: LinkOptions): Link {
     },
     get hasBeenConnected() {
       return hasBeenConnected
+    },
+    get traffic() {
+      return { queueBytes: signals.bytes + messages.bytes + bulk.bytes, sentBytes, receivedBytes }
     },
     get isIdle() {
       return signals.isIdle && messages.isIdle && bulk.isIdle
@@ -319,17 +357,8 @@ export function createLink(options: LinkOptions): Link {
       scheduleFlush()
     },
     receive(from, bytes) {
-      if (from !== connection) return
-      heardAt = clock.now()
-      try {
-        take(bytes)
-        // In the middle of a run there is nothing new to send.
-        if (!assembly.isExpecting || isSayingDue()) scheduleFlush()
-      } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error
-        // The same packet would come again on the next connection: the session is beyond repair.
-        end(`protocol error: ${error.message}`)
-      }
+      if (gate) gate.pass(() => receive(from, bytes))
+      else receive(from, bytes)
     },
     drained(from) {
       if (from === connection) flush()
@@ -341,5 +370,9 @@ export function createLink(options: LinkOptions): Link {
       options.disconnected(cause)
     },
     end,
+    fault(fault, durationMs) {
+      gate ??= createGate(clock, scheduleFlush)
+      gate.hold(fault, durationMs)
+    },
   }
 }

@@ -4,15 +4,19 @@ import {
   type Infer,
   integer,
   list,
+  literal,
   number,
   optional,
   plain,
   ref,
+  replyTo,
   struct,
   text,
   union,
 } from '../../protocol/schema.ts'
+import type { Injection } from '../cluster/inject.ts'
 import { Resources } from '../cluster/resources.ts'
+import type { MemberReport } from '../member-status.ts'
 
 /** The one argument of a worker process. */
 export const Assignment = struct({
@@ -26,6 +30,8 @@ export const Assignment = struct({
   pool: struct({ member: text, path: text }),
   actors: list(struct({ kind: text, name: text, config: plain })),
   resources: optional(Resources),
+  /** Whoever asks may break its links for a while. */
+  allowFaults: optional(flag),
   limits: struct({ heartbeatMs: number, silenceMsMax: number, reconnectMsMax: number }),
 })
 export type Assignment = Infer<typeof Assignment>
@@ -37,7 +43,24 @@ export const PoolMessage = union({
 })
 export type PoolMessage = Infer<typeof PoolMessage>
 
-export const WorkerMessage = union({ stop: { drainMs: number } })
+export const ActorVerb = literal('stop', 'drain', 'restart', 'crash')
+export type ActorVerb = Infer<typeof ActorVerb>
+
+export const WorkerMessage = union({
+  stop: { drainMs: number },
+  /** `after`: of the member's log, what was heard already. */
+  status: { after: integer, replyTo: replyTo<MemberReport>() },
+  /** 'stopped': there is no such actor. */
+  actor: { path: text, verb: ActorVerb, replyTo: replyTo<'accepted' | 'stopped'>() },
+  /** `to`: only on this link. `ms`: of a delay. */
+  fault: {
+    kind: literal('delay', 'partition'),
+    ms: number,
+    durationMs: number,
+    to: optional(text),
+    replyTo: replyTo<Injection>(),
+  },
+})
 export type WorkerMessage = Infer<typeof WorkerMessage>
 
 export const WORKER_NAME = 'worker'

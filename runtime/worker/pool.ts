@@ -17,14 +17,15 @@ import type { System } from '../system.ts'
 import { type Assignment, PoolMessage, type WorkerMessage } from './assignment.ts'
 import {
   type DeviceDecision,
-  type DeviceLimits,
   type DeviceOptions,
   type DeviceReason,
   type DeviceRegister,
-  deviceLimits,
   deviceRegister,
   isDeviceFault,
 } from './devices.ts'
+import { type PoolLimits, poolLimits } from './pool-limits.ts'
+
+export { type PoolLimits, poolLimits }
 
 export interface PoolOptions {
   readonly system: System
@@ -36,41 +37,12 @@ export interface PoolOptions {
    */
   readonly life?: number
   readonly limits?: Partial<PoolLimits>
+  /** Links of its workers may be broken on request. Default false. */
+  readonly allowFaults?: boolean
 }
 
 /** Incarnations that one life of a pool can give a worker; a member's incarnation is below 2^20. */
 const INCARNATIONS_PER_LIFE = 1_024
-
-export interface PoolLimits extends DeviceLimits {
-  /** From spawn to ready. */
-  readonly startMsMax: number
-  /** Lives in a row that ended before they were ready: another would end alike. */
-  readonly startFailuresMax: number
-  /** `stop`: until SIGTERM, and from there until SIGKILL. */
-  readonly drainMsMax: number
-  readonly termMsMax: number
-  /** A process whose link is lost may still be ending by itself. */
-  readonly lostMsMax: number
-  /** After its last words: a driver that hangs can keep a process from exiting. */
-  readonly failingMsMax: number
-  /** A process that was ready for so long restarts without delay. */
-  readonly healthyMsMin: number
-  readonly restartDelayMs: number
-  readonly restartDelayMsMax: number
-}
-
-export const poolLimits: PoolLimits = {
-  ...deviceLimits,
-  startMsMax: 60_000,
-  startFailuresMax: 5,
-  drainMsMax: 5_000,
-  termMsMax: 2_000,
-  lostMsMax: 100,
-  failingMsMax: 2_000,
-  healthyMsMin: 1_000,
-  restartDelayMs: 100,
-  restartDelayMsMax: 10_000,
-}
 
 /** An actor that a worker process starts; `config` is plain JSON (refs as addresses). */
 export interface ActorStart {
@@ -112,6 +84,8 @@ export type PoolEvent =
       readonly cause: string
       readonly device?: string
       readonly isDeviceFault: boolean
+      /** Nobody died: it was asked to stop, or to restart. */
+      readonly isAsked: boolean
     }
   /** `incarnation` and `device` are those to come. */
   | {
@@ -134,6 +108,11 @@ export interface PoolWorker {
   readonly state: WorkerState
   /** Asks it to drain and stop, then SIGTERM, then SIGKILL; resolves when the process is gone. */
   stop(): Promise<void>
+  /**
+   * Ends it as `stop` does, then begins its next life, which no limit counts. Resolves when the old process is
+   * gone; at once where none runs.
+   */
+  restart(): Promise<void>
   /** For chaos: what follows is what would follow a real death. */
   kill(processSignal: Parameters<Process['kill']>[0]): void
 }
@@ -142,6 +121,8 @@ export interface Pool {
   readonly workers: ReadonlyMap<string, PoolWorker>
   /** Starts a process and keeps it alive by its restart policy. Names are unique. */
   start(options: WorkerOptions): PoolWorker
+  /** Stops a worker and gives its name back; who has it next goes on with its incarnations. */
+  remove(name: string): Promise<void>
   /** Stops every worker. */
   stop(): Promise<void>
 }
@@ -159,6 +140,8 @@ let pools = 0
 export function createPool(options: PoolOptions): Pool {
   const { system } = options
   const workers = new Map<string, SupervisedWorker>()
+  /** Of names that were given back: what their processes left behind stays fenced. */
+  const lastIncarnations = new Map<string, number>()
   const name = `pool-${pools++}`
   const pool = system.spawn(poolActor, workers, { name, restart: 'permanent' })
   const limits = { ...poolLimits, ...options.limits }
@@ -167,17 +150,26 @@ export function createPool(options: PoolOptions): Pool {
     workers,
     start(worker) {
       assert(!workers.has(worker.name), `a worker called ${worker.name} has been started`)
+      const first = (options.life ?? 0) * INCARNATIONS_PER_LIFE
       const world = {
         system,
         pool,
         module: options.module,
-        life: options.life ?? 0,
+        before: lastIncarnations.get(worker.name) ?? first,
         limits,
         devices,
+        allowFaults: options.allowFaults ?? false,
       }
       const started = superviseWorker(world, worker)
       workers.set(worker.name, started)
       return started
+    },
+    async remove(worker) {
+      const found = workers.get(worker)
+      if (!found) return
+      await found.stop()
+      lastIncarnations.set(worker, found.incarnation)
+      workers.delete(worker)
     },
     async stop() {
       await Promise.all([...workers.values()].map((worker) => worker.stop()))
@@ -226,8 +218,10 @@ interface PoolWorld {
   readonly system: System
   readonly pool: Ref<PoolMessage>
   readonly module: string
-  readonly life: number
+  /** The first life has the next incarnation. */
+  readonly before: number
   readonly limits: PoolLimits
+  readonly allowFaults: boolean
   readonly devices: DeviceRegister
 }
 
@@ -236,9 +230,11 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
   const { clock, random, processes } = system.environment
   const { name, restart: policy = 'permanent', restartLimit: limit = defaultRestartLimit } = options
   const { promise: gone, resolve: markGone } = Promise.withResolvers<void>()
+  /** While it ends to begin again. */
+  let restarting: PromiseWithResolvers<void> | undefined
   const emit = (event: PoolEvent): void => options.onEvent?.(event)
   let state: WorkerState = 'starting'
-  let incarnation = world.life * INCARNATIONS_PER_LIFE
+  let incarnation = world.before
   let running: Process | undefined
   let spawnedAt = 0
   /** Why it is about to exit, where that is known better than by its exit. */
@@ -291,6 +287,7 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
       pool: { member, path: world.pool.address.path },
       actors: options.actors(incarnation, device),
       ...(options.resources && { resources: options.resources }),
+      ...(world.allowFaults && { allowFaults: true }),
       limits: { heartbeatMs, silenceMsMax, reconnectMsMax },
     }
   }
@@ -313,8 +310,9 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     })
     if (isFault && device !== undefined) world.devices.fault(device, now)
     const of = device === undefined ? {} : { device }
-    emit({ type: 'exited', incarnation: life, exit, cause, ...of, isDeviceFault: isFault })
-    if (state === 'stopping') return end()
+    const isAsked = state === 'stopping'
+    emit({ type: 'exited', incarnation: life, exit, cause, ...of, isDeviceFault: isFault, isAsked })
+    if (isAsked) return restarting ? beginAgain(restarting) : end()
     failedStarts = Number.isFinite(readyAt) ? 0 : failedStarts + 1
     const { startFailuresMax: failedStartsMax } = limits
     const death = { policy, crashed: exit.code !== 0, limit, restarts, now }
@@ -342,6 +340,16 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     }
   }
 
+  function beginAgain({ resolve }: PromiseWithResolvers<void>): void {
+    restarting = undefined
+    stopClock()
+    failedStarts = quickDeaths = 0
+    const decided = assignDevice()
+    if (decided) device = decided.device
+    launch()
+    resolve()
+  }
+
   function launch(): void {
     state = 'starting'
     begin().catch((error: unknown) => {
@@ -355,6 +363,21 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
     stopClock()
     world.devices.release(name)
     markGone()
+  }
+
+  function endProcess(): void {
+    const isReady = state === 'ready'
+    state = 'stopping'
+    stopClock()
+    const term = (): void => {
+      running?.kill('SIGTERM')
+      stopClock = clock.after(limits.termMsMax, () => running?.kill('SIGKILL'))
+    }
+    const worker = system.ref<WorkerMessage>({ member: name, path: '/worker' })
+    const drainMs = limits.drainMsMax / 2
+    const isTold = isReady && worker.tell({ type: 'stop', drainMs }) === 'accepted'
+    if (isTold) stopClock = clock.after(limits.drainMsMax, term)
+    else term()
   }
 
   launch()
@@ -394,24 +417,22 @@ function superviseWorker(world: PoolWorld, options: WorkerOptions): SupervisedWo
       stopClock = clock.after(limits.failingMsMax, () => kill(cause))
     },
     stop() {
+      const was = restarting
+      restarting = undefined
+      was?.resolve()
       if (state === 'stopping' || state === 'stopped') return gone
-      const isReady = state === 'ready'
-      state = 'stopping'
-      stopClock()
-      if (!running) {
-        end()
-        return gone
-      }
-      const term = (): void => {
-        running?.kill('SIGTERM')
-        stopClock = clock.after(limits.termMsMax, () => running?.kill('SIGKILL'))
-      }
-      const worker = system.ref<WorkerMessage>({ member: name, path: '/worker' })
-      const drainMs = limits.drainMsMax / 2
-      const isAsked = isReady && worker.tell({ type: 'stop', drainMs }) === 'accepted'
-      if (isAsked) stopClock = clock.after(limits.drainMsMax, term)
-      else term()
+      if (running) endProcess()
+      else end()
       return gone
+    },
+    restart() {
+      if (restarting) return restarting.promise
+      if (state === 'stopping' || state === 'stopped') return gone
+      restarting = Promise.withResolvers<void>()
+      const { promise } = restarting
+      if (running) endProcess()
+      else beginAgain(restarting)
+      return promise
     },
     kill: (processSignal) => running?.kill(processSignal),
   }

@@ -3,6 +3,9 @@
 import { type ActorDefinition, type AnyDefinition, next } from '../actor.ts'
 import { describeError } from '../lives.ts'
 import type { Environment } from '../environment.ts'
+import { steerHere } from '../cluster/steer.ts'
+import { createMemberLog, type MemberLog } from '../member-log.ts'
+import { reportOf } from '../member-status.ts'
 import { createSystem, type System } from '../system.ts'
 import { Assignment, type PoolMessage, WORKER_NAME, WorkerMessage } from './assignment.ts'
 import { EXIT_DEVICE_FAULT } from './devices.ts'
@@ -55,6 +58,7 @@ export function serveAssignment(assignment: Assignment, worker: WorkerProcess): 
     onEscalated: fail,
   })
   const pool = system.ref<PoolMessage>(assignment.pool)
+  const log = createMemberLog(system)
 
   function fail(cause: string): void {
     if (isFailing) return
@@ -78,7 +82,9 @@ export function serveAssignment(assignment: Assignment, worker: WorkerProcess): 
         const restartLimit = { restartsMax: 0, windowMs: 1 }
         system.spawnKind(kind, config, { name, restart: 'transient', restartLimit })
       }
-      const ref = system.spawn(workerActor, { system, worker }, { name: WORKER_NAME })
+      const { allowFaults = false } = assignment
+      const served = { system, worker, log, allowFaults }
+      const ref = system.spawn(workerActor, served, { name: WORKER_NAME })
       pool.tell({ type: 'ready', incarnation, worker: ref })
     } catch (error) {
       fail(describeError(error))
@@ -96,18 +102,44 @@ export function serveAssignment(assignment: Assignment, worker: WorkerProcess): 
 interface Served {
   readonly system: System
   readonly worker: WorkerProcess
+  readonly log: MemberLog
+  readonly allowFaults: boolean
 }
 
-/** Takes orders from the pool. */
+/** Takes orders from the pool, and tells how the process is. */
 const workerActor: ActorDefinition<Served, Served, WorkerMessage> = {
   kind: 'worker',
   protocol: WorkerMessage,
   config: { decode: (value) => value as Served },
   start: (served) => served,
-  receive(served, { drainMs }) {
-    void stopInOrder(served, drainMs)
+  receive(served, message) {
+    const { system, log } = served
+    switch (message.type) {
+      case 'stop':
+        void stopInOrder(served, message.drainMs)
+        break
+      case 'status':
+        message.replyTo.tell(reportOf(system, log, message.after))
+        break
+      case 'actor':
+        message.replyTo.tell(steerHere(system, message.path, message.verb))
+        break
+      case 'fault':
+        // First: a partition would hold the answer back.
+        message.replyTo.tell(served.allowFaults ? 'accepted' : 'forbidden')
+        if (served.allowFaults)
+          system.environment.clock.after(FLUSH_MS, () => injectHere(system, message))
+    }
     return next(served)
   },
+}
+
+function injectHere(
+  system: System,
+  { kind, ms, durationMs, to }: Extract<WorkerMessage, { type: 'fault' }>,
+): void {
+  const fault = kind === 'delay' ? ({ type: 'delay', ms } as const) : ({ type: kind } as const)
+  system.injectFault({ ...(to !== undefined && { member: to }), fault, durationMs })
 }
 
 // What has arrived is handled, what the actors then say is sent; only then are the links closed.
