@@ -1,6 +1,5 @@
 // Decoding with a finished model: any folder of recordings or Kaldi directory to words and times, with
 // the error rate where there are transcripts.
-import { decodeOnnx } from '../../models/onnx-file.ts'
 import {
   type Corpus,
   CorpusError,
@@ -13,28 +12,19 @@ import {
   type SoundCounts,
   type Utterance,
 } from '../../models/sequence/corpus.ts'
-import { decoder } from '../../models/sequence/decoder.ts'
-import { compileGraph, withWordBonus } from '../../models/sequence/decoding-graph.ts'
 import { planStrings, stringCorpus } from '../../models/sequence/digit-strings.ts'
 import { countErrors, type ErrorRate, errorRate } from '../../models/sequence/error-rate.ts'
-import { splice } from '../../models/sequence/feature-transforms.ts'
 import { decodeAudio } from '../../models/sequence/flac.ts'
-import { wordLoop } from '../../models/sequence/grammar.ts'
 import { isKaldiDirectory, openKaldiDirectory } from '../../models/sequence/kaldi-directory.ts'
-import { parseLexicon, wordsOf } from '../../models/sequence/lexicon.ts'
 import {
   loadRecordings,
   openRecordings,
   parseRecordingName,
 } from '../../models/sequence/recordings.ts'
-import { threeStates } from '../../models/sequence/topology.ts'
-import { openSession } from '../../models/session.ts'
 import { randomFor } from '../../protocol/random.ts'
-import { float32View, tensorOf } from '../../protocol/tensor.ts'
 import { type Environment, realEnvironment } from '../../runtime/index.ts'
-import { MODEL_CARD } from '../model-card.ts'
 import type { ModelCard } from './model.ts'
-import { networkFeatures, refusalOf } from './preparation.ts'
+import { openTranscriber, type TimedWord } from './transcriber.ts'
 
 export interface DecodeFolderOptions {
   /** `model.onnx` of a run. */
@@ -59,12 +49,7 @@ export interface DecodedUtterance {
   readonly words: readonly string[]
   /** Empty where there is no transcript. */
   readonly reference: readonly string[]
-  /** In seconds. */
-  readonly times: readonly {
-    readonly word: string
-    readonly start: number
-    readonly duration: number
-  }[]
+  readonly times: readonly TimedWord[]
 }
 
 export interface DecodedFolder {
@@ -76,27 +61,9 @@ export interface DecodedFolder {
   readonly notes: readonly string[]
 }
 
-export class ModelError extends Error {
-  override readonly name = 'ModelError'
-}
-
-const FRAME_SECONDS = 0.01
-const BEAM = 60
-/** Ten minutes: what the decoder remembers grows with the recording. */
-const FRAMES_MAX = 60_000
-
 export async function decodeFolder(options: DecodeFolderOptions): Promise<DecodedFolder> {
   const { disk } = options.environment ?? realEnvironment({ seed: 0 })
-  const model = disk.read(options.model)
-  const card = readCard(model, options.model)
-  const session = await openSession(model, { threads: 1 })
-  const lexicon = parseLexicon(card.lexicon)
-  const names = wordsOf(lexicon)
-  const grammar = wordLoop(names.slice(1))
-  const shape = { lexicon, topology: threeStates, silenceProbability: 0.5 }
-  const graph = withWordBonus(compileGraph({ ...shape, grammar }), card.decoding.bonus)
-  const search = decoder(graph, card.shape.outputs)
-  const features = networkFeatures()
+  const { card, recognise } = await openTranscriber({ disk, model: options.model })
   const files = { readFile: disk.read, listFiles: disk.list }
   const rate = card.features.sampleFrequency
   const { utterances, skipped, hasText, notes } = openFolder(options, card, files)
@@ -104,32 +71,12 @@ export async function decodeFolder(options: DecodeFolderOptions): Promise<Decode
   const left: Skipped[] = [...skipped]
   const sounds: SoundCounts = {}
   const skip = (one: Skipped) => void left.push(one)
-  for await (const { utterance, samples } of loadUtterances(utterances, {
-    rate,
-    skip,
-    counts: sounds,
-  })) {
-    const made = features(samples)
-    const reason = refusalOf(made, FRAMES_MAX)
-    if (reason !== undefined) {
-      skip({ name: utterance.id, reason })
-      continue
-    }
-    const spliced = splice(made, { left: card.context, right: card.context })
-    const input = tensorOf(spliced.rows, [spliced.frames, spliced.dims])
-    const { logPosteriors } = await session.run({ features: input })
-    if (!logPosteriors) throw new ModelError(`${options.model}: has no output logPosteriors`)
-    const scores = float32View(logPosteriors).map(
-      (value, i) => value - (card.logPriors[i % card.shape.outputs] ?? 0),
-    )
-    const found = search.decode(scores, { acousticScale: card.decoding.scale, beam: BEAM }) ?? []
-    const times = found.map(({ word, start, end }) => ({
-      word: names[word] ?? '',
-      start: start * FRAME_SECONDS,
-      duration: (end - start) * FRAME_SECONDS,
-    }))
+  const loading = { rate, skip, counts: sounds }
+  for await (const { utterance, samples } of loadUtterances(utterances, loading)) {
     const { id, words: reference } = utterance
-    decoded.push({ id, words: times.map(({ word }) => word), reference, times })
+    const times = await recognise(samples)
+    if (typeof times === 'string') skip({ name: id, reason: times })
+    else decoded.push({ id, words: times.map(({ word }) => word), reference, times })
   }
   if (decoded.length === 0) {
     const [first] = left
@@ -145,17 +92,6 @@ export async function decodeFolder(options: DecodeFolderOptions): Promise<Decode
     skipped: left,
     notes: [...notes, ...describeSounds(sounds, rate)],
   }
-}
-
-function readCard(model: Uint8Array, path: string): ModelCard {
-  const foreign = `${path}: not a speech model of this project; give model.onnx of a run`
-  const json = attempt(path, () => decodeOnnx(model).metadata?.[MODEL_CARD])
-  if (!json) throw new ModelError(foreign)
-  const card = attempt(foreign, () => JSON.parse(json) as Partial<ModelCard> | null)
-  const { shape, lexicon, decoding, logPriors, features, snr } = card ?? {}
-  const isWhole = shape && lexicon && decoding && logPriors && features && snr !== undefined
-  if (!isWhole) throw new ModelError(foreign)
-  return card as ModelCard
 }
 
 interface OpenedFolder extends Corpus {
@@ -215,12 +151,4 @@ function soundAt(path: string, files: CorpusFiles): Utterance {
   const id = path.slice(path.lastIndexOf('/') + 1).replace(/\.\w+$/, '')
   const load = async () => await decodeAudio(readBytes(files, path), path)
   return { id, speaker: id, words: [], load }
-}
-
-function attempt<T>(path: string, read: () => T): T {
-  try {
-    return read()
-  } catch (cause) {
-    throw new ModelError(`${path}: ${cause instanceof Error ? cause.message : cause}`, { cause })
-  }
 }
