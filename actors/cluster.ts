@@ -3,15 +3,23 @@
 import { type RoleSection, sectionsWithin } from '../models/parameters.ts'
 import { assert } from '../protocol/assert.ts'
 import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
-import type { PhaseStart, ShardMessage, ShardStatus, StepKind } from '../protocol/training.ts'
+import type {
+  PhaseStart,
+  ShardMessage,
+  ShardStatus,
+  SourceStatus,
+  StepKind,
+} from '../protocol/training.ts'
 import type { Ref } from '../runtime/actor.ts'
 import type { Engine } from '../runtime/engine.ts'
-import { type Clock, DiskFullError } from '../runtime/environment.ts'
+import type { Clock } from '../runtime/environment.ts'
 import type { DeviceOptions } from '../runtime/worker/devices.ts'
 import type { System } from '../runtime/system.ts'
 import type { Pool, PoolEvent, PoolWorker } from '../runtime/worker/pool.ts'
 import { type AppliedSet, appliedByAll } from './applied-set.ts'
+import { adjustShards, changeOfShard } from './adjustment.ts'
 import type { ChaosFault, ChaosFaultName } from './chaos-plan.ts'
+import { createDeaths } from './deaths.ts'
 import type { RunEvent } from './events.ts'
 import { exampleSource, type FinishedStep } from './example-source.ts'
 import { patience, patiently } from './parameter-client.ts'
@@ -26,7 +34,8 @@ import {
 } from './pipeline/processes.ts'
 import type { Restart } from './report.ts'
 import type { TrainerConfig, TrainerMessage } from './trainer.ts'
-import { FormerOwnerError } from './shard-store.ts'
+import { type Change, NotPossibleError, type Role, type RunMember } from './run/steering.ts'
+import { createTeam } from './team.ts'
 
 export interface ClusterOptions {
   readonly system: System
@@ -38,6 +47,8 @@ export interface ClusterOptions {
   /** What the whole vector is made of; absent: weights. */
   readonly sections?: readonly RoleSection[]
   readonly trainerKind: string
+  /** The most trainers, or replicas, that a phase begins with. */
+  readonly trainersMax: number
   /** What runs a trainer; undefined: what runs this process. */
   readonly trainerEngine: (index: number) => Engine | undefined
   readonly latticeWorkers: number
@@ -67,6 +78,8 @@ export interface PhasePlan {
 }
 
 export interface Cluster {
+  /** Of each shard. */
+  readonly ranges: ClusterOptions['ranges']
   /** Every death so far. */
   restarts(): readonly Restart[]
   /** Begins a phase, or goes on with it where the shards already are; answers what is applied. */
@@ -74,26 +87,35 @@ export interface Cluster {
   pull(copy: 'live' | 'average'): Promise<Float32Array>
   statuses(): Promise<readonly ShardStatus[]>
   checkpoint(): Promise<void>
-  pause(): void
+  /** Whether steps are handed out: those under way go on. */
+  pause(paused: boolean): void
+  source(): Promise<SourceStatus>
+  /** Of the phase under way. Rejects with `PolicyError` or `NotPossibleError`; then nothing has changed. */
+  adjust(change: Change): Promise<readonly ShardStatus[]>
+  /** Applies the rounds that wait for more steps as they are. */
+  completeRounds(): Promise<void>
+  members(): readonly RunMember[]
+  /** One more trainer, or replica, from now on; answers its name, of a replica that of its first process. */
+  add(): Promise<string>
+  /** Its step is done by another. Rejects with `NotPossibleError`. */
+  remove(name: string): Promise<void>
+  /** In order: nothing of it counts as a death. */
+  restart(name: string): Promise<void>
   strike(fault: ChaosFault): void
   stop(): Promise<void>
 }
 
 const CONTROL_PATIENCE = { ...patience, retriesMax: 6_000 }
 
-/** Deaths of one process in a row, without a finished step between: the next life would end alike. */
-const DEATHS_IN_A_ROW_MAX = 10
-
 /** A journal may hold at least this much, and at least sixteen gradients, before a snapshot is written. */
 const JOURNAL_BYTES_MIN = 16 << 20
 
 export function startCluster(options: ClusterOptions): Cluster {
   const { system, pool, clock, emit } = options
-  const restarts: Restart[] = [...options.restarts]
-  /** Actor -> when its death was seen: until its successor has done something useful. */
-  const deaths = new Map<string, Omit<Restart, 'actor' | 'recoveredMs'> & { at: number }>()
+  const { onGaveUp, restarts } = options
+  const deaths = createDeaths({ clock, emit, onGaveUp, restarts })
   const workers = new Map<string, PoolWorker>()
-  const deathsInARow = new Map<string, number>()
+  const team = createTeam(options.trainersMax)
   /** Faults for trainers that were not there to hear of them. */
   const struckWhenReady = new Map<string, ChaosFaultName>()
   let isStopping = false
@@ -191,41 +213,19 @@ export function startCluster(options: ClusterOptions): Cluster {
     if (isStopping) return
     switch (event.type) {
       case 'exited':
-        died(name, event)
+        if (!event.isAsked) deaths.died(name, event)
         if (isComputing(name)) forgetTrainer(name, event.incarnation)
         return
       case 'restarting':
-        restarting(name, event)
+        deaths.restarting(name, event)
         return
       case 'ready':
         strikeAgain(name)
-        if (!isComputing(name)) recovered(name)
+        if (!isComputing(name)) deaths.recovered(name)
         return
       case 'gave-up':
         options.onGaveUp(`${name}: ${event.cause}`)
     }
-  }
-
-  function died(actor: string, { cause, device, isDeviceFault }: Exited): void {
-    // Dead again before it was back.
-    const before = deaths.get(actor)
-    if (before) restarts.push(restartOf(actor, before, null))
-    const death = { cause, ...(device !== undefined && { device, isDeviceFault }) }
-    deaths.set(actor, { ...death, at: clock.now() })
-    emit({ type: 'death', actor, ...death })
-    const inARow = (deathsInARow.get(actor) ?? 0) + 1
-    deathsInARow.set(actor, inARow)
-    if (isHopeless(cause)) options.onGaveUp(`${actor}: ${cause}`)
-    if (inARow > DEATHS_IN_A_ROW_MAX) {
-      options.onGaveUp(`${actor}: ${cause} (${inARow} times in a row without a finished step)`)
-    }
-  }
-
-  function restarting(actor: string, { device, deviceReason: reason }: Restarting): void {
-    const death = deaths.get(actor)
-    if (!death || device === undefined || reason === undefined) return
-    deaths.set(actor, { ...death, nextDevice: device })
-    if (device !== death.device) emit({ type: 'device', actor, device, reason })
   }
 
   // Its steps go to whoever asks next, and what it may still push is refused: the successor, or
@@ -240,45 +240,51 @@ export function startCluster(options: ClusterOptions): Cluster {
     }
   }
 
-  function recovered(actor: string): void {
-    const death = deaths.get(actor)
-    if (!death) return
-    deaths.delete(actor)
-    const recoveredMs = clock.now() - death.at
-    restarts.push(restartOf(actor, death, recoveredMs))
-    emit({ type: 'recovered', actor, recoveredMs })
-  }
-
   function finished(step: FinishedStep): void {
     const { pipeline } = options
     const worked = pipeline ? replicaOf(pipeline, step.trainer) : [step.trainer]
     // What a subnetwork has done just before its death may be reported after it.
-    for (const name of worked) if (workers.get(name)?.state === 'ready') recovered(name)
+    for (const name of worked) if (workers.get(name)?.state === 'ready') deaths.recovered(name)
     // Every shard has answered, and whoever made the lattices.
-    for (const name of deathsInARow.keys()) {
-      if (worked.includes(name) || !isComputing(name)) deathsInARow.delete(name)
-    }
+    deaths.worked((name) => worked.includes(name) || !isComputing(name))
     options.onFinished(step)
   }
 
   /** Who pushes to a shard. */
-  const trainersOf = (count: number, shard: number): string[] =>
-    Array.from({ length: count }, (_, index) => {
+  const trainersOf = (shard: number): string[] =>
+    team.present.map((index) => {
       const { pipeline } = options
       if (!pipeline) return `trainer-${index}`
       return subnetworkName(pipeline, index, pipeline.owners[shard] ?? 0)
     })
+
+  /** The processes of one that trains. */
+  const namesOfTrainer = (index: number): readonly string[] =>
+    options.pipeline ? namesOf(options.pipeline, index) : [`trainer-${index}`]
+
+  /** Of the trainer that this process is one of, where it may be taken out. */
+  const indexOf = (name: string): number | undefined =>
+    team.present.find((index) => namesOfTrainer(index).includes(name))
+
+  function workerNamed(name: string): PoolWorker {
+    const worker = workers.get(name)
+    if (worker) return worker
+    throw new NotPossibleError(
+      `${name}: no such process; there is ${[...workers.keys()].join(', ')}`,
+    )
+  }
+
+  const adjust = adjustShards(shards, { system, clock, patience: CONTROL_PATIENCE })
 
   const askShards = <R>(ask: (shard: Ref<ShardMessage>) => Promise<R>): Promise<R[]> =>
     Promise.all(shards.map((shard) => patiently(clock, CONTROL_PATIENCE, () => ask(shard))))
   const limits = { timeoutMs: patience.askTimeoutMs }
 
   return {
-    restarts() {
-      const pending = [...deaths].map(([actor, death]) => restartOf(actor, death, null))
-      return [...restarts, ...pending]
-    },
+    ranges: options.ranges,
+    restarts: () => deaths.restarts,
     async begin({ start, kind, trainers, lanes, parameters, configuration }) {
+      team.plan(trainers)
       const statuses = await Promise.all(
         shards.map((shard, index) => {
           const { offset, length } = rangeOf(options, index)
@@ -290,11 +296,15 @@ export function startCluster(options: ClusterOptions): Cluster {
           }
           const message = {
             type: 'begin',
-            start: { ...start, trainers: trainersOf(trainers, index), ...part, ...roles },
+            start: { ...start, trainers: trainersOf(index), ...part, ...roles },
           } as const
           return patiently(clock, CONTROL_PATIENCE, () => system.ask(shard, message, limits))
         }),
       )
+      // In an earlier life of the run others may have taken part in this phase.
+      if (statuses.some(({ change }) => change > 0)) {
+        await adjust((_, index) => ({ trainers: trainersOf(index) }))
+      }
       const applied = appliedByAll(
         statuses.map(({ appliedBelow, appliedAbove }) => ({
           below: appliedBelow,
@@ -312,7 +322,7 @@ export function startCluster(options: ClusterOptions): Cluster {
         applied: { below, above: [...above] },
         configuration,
       })
-      for (let index = 0; index < trainers; index++) startTrainer(index)
+      for (const index of team.present) startTrainer(index)
       return applied
     },
     async pull(copy) {
@@ -331,7 +341,44 @@ export function startCluster(options: ClusterOptions): Cluster {
     async checkpoint() {
       await askShards((shard) => system.ask(shard, { type: 'checkpoint' }, limits))
     },
-    pause: () => void source.tell({ type: 'pause', paused: true }),
+    pause: (paused) => void source.tell({ type: 'pause', paused }),
+    source: () => system.ask(source, { type: 'status' }, limits),
+    async adjust(change) {
+      return await adjust((status) => changeOfShard(status, change))
+    },
+    async completeRounds() {
+      // Saying again which policy holds does just that.
+      await adjust(({ policy }) => ({ policy }))
+    },
+    members: () =>
+      [...workers.values()].map((worker) => {
+        const { name, state, incarnation, processId, device } = worker
+        const isRemovable = indexOf(name) !== undefined && team.present.length > 1
+        return { name, role: roleOf(name), state, incarnation, processId, device, isRemovable }
+      }),
+    async add() {
+      if (team.present.length === 0) throw new NotPossibleError('nothing trains yet')
+      const index = team.add()
+      startTrainer(index)
+      await adjust((_, shard) => ({ trainers: trainersOf(shard) }))
+      return namesOfTrainer(index)[0] ?? ''
+    },
+    async remove(name) {
+      workerNamed(name)
+      const index = indexOf(name)
+      if (index === undefined) throw new NotPossibleError(`${name} is no trainer: the run needs it`)
+      if (!team.remove(index)) throw new NotPossibleError(`${name} is the last one that trains`)
+      // First: a round must not wait for who is going.
+      await adjust((_, shard) => ({ trainers: trainersOf(shard) }))
+      await Promise.all(
+        namesOfTrainer(index).map(async (each) => {
+          await pool.remove(each)
+          workers.delete(each)
+          deaths.forget(each)
+        }),
+      )
+    },
+    restart: async (name) => await workerNamed(name).restart(),
     strike({ fault, target }) {
       const names = [...workers.keys()].filter(
         (name) => name === target || name.startsWith(`${target}-`),
@@ -382,24 +429,13 @@ export function startCluster(options: ClusterOptions): Cluster {
   }
 }
 
-type Exited = Extract<PoolEvent, { type: 'exited' }>
-type Restarting = Extract<PoolEvent, { type: 'restarting' }>
-
-function restartOf(
-  actor: string,
-  { at: _, ...death }: Omit<Restart, 'actor' | 'recoveredMs'> & { at: number },
-  recoveredMs: number | null,
-): Restart {
-  return { actor, ...death, recoveredMs }
-}
-
-// The cause carries the name of the error class across processes: a successor would meet the same.
-function isHopeless(cause: string): boolean {
-  return [DiskFullError, FormerOwnerError].some(({ name }) => cause.includes(`${name}: `))
-}
-
 const isComputing = (name: string): boolean =>
   name.startsWith('trainer') || name.startsWith(SUBNETWORK)
+
+/** Names are roles and numbers. */
+function roleOf(name: string): Role {
+  return name.replace(/-\d+$/, '') as Role
+}
 
 // Trainers stop before the shards they push to.
 function rank(name: string): number {

@@ -29,6 +29,8 @@ export type RunEvent =
       readonly examples?: 'frames' | 'images' | 'rows'
       readonly examplesPerSecond?: number
       readonly loss?: number
+      /** Of the next update of the shards, as of a second ago. */
+      readonly learningRate?: number
       readonly remainingSeconds?: number
     }
   | { readonly type: 'phase-ended'; readonly phase: PhaseName; readonly seconds: number }
@@ -61,6 +63,8 @@ export type RunEvent =
       readonly set: 'test'
       readonly accuracy: Accuracy
     }
+  /** Somebody outside changed its course. */
+  | { readonly type: 'steered'; readonly what: string; readonly detail?: string }
   | { readonly type: 'skipped'; readonly name: string; readonly reason: string }
   | { readonly type: 'note'; readonly message: string }
   | { readonly type: 'finished'; readonly report: Report }

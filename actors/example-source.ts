@@ -3,9 +3,15 @@
 // the whole data and random state: a step redone by a successor is the same step.
 
 import { plain } from '../protocol/schema.ts'
-import { SourceMessage, type Work } from '../protocol/training.ts'
+import { SourceMessage, type SourceStatus, type Work } from '../protocol/training.ts'
 import { type ActorDefinition, next, type Ref } from '../runtime/actor.ts'
-import { type AppliedSet, hasApplied, nothingApplied, withApplied } from './applied-set.ts'
+import {
+  type AppliedSet,
+  appliedCount,
+  hasApplied,
+  nothingApplied,
+  withApplied,
+} from './applied-set.ts'
 
 type Begin = Extract<SourceMessage, { type: 'begin' }>
 type Next = Extract<SourceMessage, { type: 'next' }>
@@ -58,6 +64,9 @@ export const exampleSource: ActorDefinition<
         return next({ ...state, paused: message.paused })
       case 'release':
         return next({ ...state, ...releaseSteps(state, message.trainer) })
+      case 'status':
+        message.replyTo.tell(statusOf(state))
+        return next(state)
       case 'next':
         return next({ ...state, ...handOut(finishStep(state, message), message) })
     }
@@ -86,6 +95,16 @@ export function takeStep(state: SourceState): { sequence: number; state: SourceS
   while (hasApplied(state.finished, sequence)) sequence += 1
   if (sequence >= state.phase.steps) return undefined
   return { sequence, state: { ...state, nextSequence: sequence + 1 } }
+}
+
+function statusOf({ phase, finished, taken, paused }: SourceState): SourceStatus {
+  return {
+    phase: phase?.phase ?? 0,
+    steps: phase?.steps ?? 0,
+    finished: appliedCount(finished),
+    taken: [...taken].map(([sequence, { trainer, lane }]) => ({ sequence, trainer, lane })),
+    paused,
+  }
 }
 
 function finishStep<S extends SourceState & SourceConfig>(

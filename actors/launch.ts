@@ -2,6 +2,7 @@
 // its events and its report.
 import { type Environment, realEnvironment } from '../runtime/index.ts'
 import { checkDevices } from './devices.ts'
+import type { ControlOptions, ControlPlane } from './control/serve.ts'
 import type { RunEvent } from './events.ts'
 import { completeImageOptions, type ImageOptions } from './image/options.ts'
 import { startImageRun } from './image/run.ts'
@@ -11,6 +12,7 @@ import type { ImageReport, ModelReport, Report, SpeechReport } from './report.ts
 import type { RunHandle } from './run/life.ts'
 import type { RunOptions } from './run/options.ts'
 import { resumedOptions } from './run/record.ts'
+import type { RunSteering } from './run/steered.ts'
 import type { RunWorld } from './run/world.ts'
 import { completeOptions, type SpeechOptions } from './speech/options.ts'
 import { startSpeechRun } from './speech/run.ts'
@@ -85,7 +87,10 @@ export interface LaunchOptions<R extends Report = Report> {
   readonly task: Task<R>
   readonly workers?: number
   readonly shards?: number
-  readonly control?: { readonly port?: number }
+  /** An HTTP control plane beside the run; `Run.url` says where. Default: none. */
+  readonly control?: Partial<ControlOptions>
+  /** Links may be broken on request. Default: where the control plane may. */
+  readonly allowFaults?: boolean
   readonly out?: string
   readonly report?: string
   readonly chaos?: string
@@ -94,26 +99,35 @@ export interface LaunchOptions<R extends Report = Report> {
   readonly environment?: Environment
 }
 
-export interface Run<R extends Report = Report> {
+export interface Run<R extends Report = Report> extends RunSteering {
+  /** Of its folder: `speech-1`. */
+  readonly id: string
+  readonly task: R['task']
+  readonly options: RunOptions
+  /** Of its control plane, where it has one; `pageUrl` is for a browser and carries the token. */
+  readonly url: string | undefined
+  readonly pageUrl: string | undefined
   /** Everything that happens from now on; ends with the run. Bounded: a slow reader misses progress. */
   events(): AsyncIterable<RunEvent>
   readonly done: Promise<R>
   /** Checkpoints and stops every process; `done` rejects with `RunStoppedError`. */
   stop(): Promise<void>
+  /** The same, once the steps under way are finished. Rejects with `NotPossibleError`. */
+  drain(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
 export async function launch<R extends Report>(launchOptions: LaunchOptions<R>): Promise<Run<R>> {
-  const { task, control, environment: given, ...rest } = launchOptions
-  const port = control?.port === undefined ? {} : { port: control.port }
+  const { task, control: wanted, environment: given, allowFaults: _, ...rest } = launchOptions
   const { disk } = given ?? realEnvironment({ seed: 0 })
-  const said: GivenOptions = { ...task.options, ...rest, ...port }
+  const said: GivenOptions = { ...task.options, ...rest }
   // A resumed run has the options it had.
   const had = said.resume === true && said.out !== undefined ? resumedOptions(disk, said.out) : {}
   const opened = task.open({ ...had, ...said })
   const { options } = opened
   const environment = given ?? realEnvironment({ seed: options.seed })
   await checkDevices(options.device, { environment })
+  const control = wanted && (await controlOf(environment, wanted, options.out))
   const readers = new Set<EventQueue>()
   const run = opened.start({
     environment,
@@ -122,6 +136,7 @@ export async function launch<R extends Report>(launchOptions: LaunchOptions<R>):
     },
     workerModule: new URL('./worker.ts', import.meta.url).href,
     threads: 2,
+    allowFaults: launchOptions.allowFaults ?? wanted?.allowFaults ?? false,
   })
   const done = run.done.then((report) => {
     const json = new TextEncoder().encode(`${JSON.stringify(report, null, 2)}\n`)
@@ -134,16 +149,46 @@ export async function launch<R extends Report>(launchOptions: LaunchOptions<R>):
     for (const reader of readers) reader.end()
   }
   done.then(endReaders, endReaders)
-  return {
+  const launched: Run<R> = {
+    ...run,
+    get state() {
+      return run.state
+    },
+    get system() {
+      return run.system
+    },
+    id: idOf(options.out),
+    task: task.name,
+    options,
+    url: control?.url,
+    pageUrl: control?.pageUrl,
+    done: control ? done.finally(() => control.stop()) : done,
     events() {
       const reader = eventQueue(() => readers.delete(reader))
       readers.add(reader)
       return reader
     },
-    done,
-    stop: run.stop,
     [Symbol.asyncDispose]: run.stop,
   }
+  launched.done.catch(() => {})
+  control?.plane.add(launched)
+  return launched
+}
+
+/** Loaded by whoever wants one: a script without it does without its libraries. */
+async function controlOf(
+  environment: Environment,
+  { port = 0, ...wanted }: Partial<ControlOptions>,
+  out: string,
+): Promise<ControlPlane> {
+  const { startControl } = await import('./control/serve.ts')
+  return startControl(environment, { ...wanted, port, out })
+}
+
+/** Stands in addresses and file names. */
+function idOf(out: string): string {
+  const name = out.split('/').findLast((part) => part !== '') ?? 'run'
+  return name.replace(/[^\w.-]/g, '-')
 }
 
 interface EventQueue extends AsyncIterable<RunEvent> {

@@ -5,6 +5,7 @@
 import { type Infer, struct, text, u32 } from '../protocol/schema.ts'
 import { tensorOf } from '../protocol/tensor.ts'
 import {
+  type Adjustment,
   type PhaseStart,
   type Pulled,
   type Push,
@@ -14,13 +15,16 @@ import {
 } from '../protocol/training.ts'
 import { type ActorDefinition, type Context, next, type Ref } from '../runtime/actor.ts'
 import {
+  adjustShard,
   applyPush,
   beginPhase,
   decidePush,
   fenceTrainer,
   holdPush,
+  learningRateOf,
   mayGoOn,
   recipeOf,
+  refusalOfAdjustment,
   type ShardState,
 } from './shard-state.ts'
 import { openShardStore, type ShardStore } from './shard-store.ts'
@@ -73,6 +77,12 @@ export const parameterShard: ActorDefinition<ShardConfig, Actor, ShardMessage> =
       case 'begin':
         begin(actor, message.start)
         message.replyTo.tell(statusOf(actor))
+        break
+      case 'adjust':
+        message.replyTo.tell({
+          refusal: adjust(actor, message.adjustment),
+          status: statusOf(actor),
+        })
         break
       case 'fence':
         fence(actor, message)
@@ -153,6 +163,19 @@ function begin(actor: Actor, start: PhaseStart): void {
   actor.waiting = []
 }
 
+/** Answers why not, or ''. */
+function adjust(actor: Actor, adjustment: Adjustment): string {
+  const { shard } = actor.store
+  if (adjustment.change <= shard.change) return ''
+  const refusal = refusalOfAdjustment(shard, adjustment)
+  if (refusal !== undefined) return refusal
+  actor.store.append({ type: 'adjust', adjustment })
+  const pushed = adjustShard(shard, adjustment)
+  if (pushed) actor.waiting = actor.waiting.map((waiting) => ({ pushed, ...waiting }))
+  answerWaiting(actor)
+  return ''
+}
+
 function fence(
   actor: Actor,
   { trainer, incarnation }: { trainer: string; incarnation: number },
@@ -183,6 +206,10 @@ function statusOf({ store, recoveredMs }: Actor): ShardStatus {
     appliedBelow: shard.applied.below,
     appliedAbove: [...shard.applied.above],
     updates: shard.counts,
+    learningRate: learningRateOf(shard),
+    optimizer: shard.recipe?.optimizer.name ?? '',
+    policy: shard.recipe?.start.policy,
+    change: shard.change,
     staleness: shard.staleness,
     journalBytes,
     recoveredMs,

@@ -14,10 +14,12 @@ import {
   judgePush,
   mayProceed,
   normOf,
+  type OptimizerSpec,
   optimizerOf,
   PolicyError,
   parseAverage,
   parseOptimizer,
+  rateAt,
   type StalenessPolicy,
   type Transform,
   type TransformState,
@@ -25,7 +27,7 @@ import {
 import { type Range, rangesOfRole } from '../models/parameters.ts'
 import { assert, unreachable } from '../protocol/assert.ts'
 import { alignedFloat32 } from '../protocol/tensor.ts'
-import type { PhaseStart, Push, Pushed, UpdateCounts } from '../protocol/training.ts'
+import type { Adjustment, PhaseStart, Push, Pushed, UpdateCounts } from '../protocol/training.ts'
 import {
   type AppliedSet,
   appliedCount,
@@ -44,6 +46,8 @@ export interface ShardState {
   phase: number
   recipe: Recipe | undefined
   version: number
+  /** The last adjustment that was made, in whatever phase. */
+  change: number
   applied: AppliedSet
   /** hard-sync, softsync: pushes of the round that is not complete, by sequence. */
   held: Map<number, { readonly push: Push; readonly scale: number }>
@@ -57,8 +61,12 @@ export interface ShardState {
 }
 
 export interface Recipe {
-  readonly start: Omit<PhaseStart, 'parameters'>
-  readonly policy: StalenessPolicy
+  /** As it began, with the policy and the trainers it has now. */
+  start: Omit<PhaseStart, 'parameters'>
+  policy: StalenessPolicy
+  readonly optimizer: OptimizerSpec
+  /** What adjustments made of the learning rate. */
+  rateScale: number
   readonly average: Average
   readonly transform: Transform
   readonly decayed: readonly Range[]
@@ -76,6 +84,7 @@ export function emptyShard(length: number): ShardState {
     phase: 0,
     recipe: undefined,
     version: 0,
+    change: 0,
     applied: nothingApplied,
     held: new Map(),
     fences: new Map(),
@@ -100,24 +109,77 @@ export function beginPhase(shard: ShardState, { parameters, ...start }: PhaseSta
 }
 
 export function recipeOf(start: Recipe['start'], length: number): Recipe {
-  const transform = optimizerOf(parseOptimizer(start.optimizer))
-  const policy = checkPolicy(start.policy)
-  if (policy.name === 'dc-asgd' || policy.name === 'gap-aware') {
-    // Their correction reads parameters of a past version, which a replayed journal no longer has.
-    throw new PolicyError(`policy: a shard does not keep past versions, which ${policy.name} reads`)
-  }
+  const optimizer = parseOptimizer(start.optimizer)
+  const transform = optimizerOf(optimizer)
+  const policy = shardPolicy(start.policy)
   const sections = start.sections ?? [{ role: 'decayed', length }]
   const total = sections.reduce((sum, section) => sum + section.length, 0)
   assert(total === length, `sections of ${total} parameters fill a range of ${length}`)
   return {
     start,
     policy,
+    optimizer,
+    rateScale: 1,
     average: parseAverage(start.average),
     transform,
     decayed: rangesOfRole(sections, 'decayed'),
     statistics: rangesOfRole(sections, 'statistics'),
     optimizerState: transform.init(length),
   }
+}
+
+function shardPolicy(value: unknown): StalenessPolicy {
+  const policy = checkPolicy(value)
+  if (policy.name !== 'dc-asgd' && policy.name !== 'gap-aware') return policy
+  // Their correction reads parameters of a past version, which a replayed journal no longer has.
+  throw new PolicyError(`policy: a shard does not keep past versions, which ${policy.name} reads`)
+}
+
+/** Of the next update, before its staleness. */
+export function learningRateOf({ recipe, applied }: ShardState): number {
+  if (!recipe) return 0
+  return rateAt(recipe.optimizer.schedule, appliedCount(applied)) * recipe.rateScale
+}
+
+/** Why an adjustment cannot be made: decided before anything is written. */
+export function refusalOfAdjustment(
+  { recipe }: ShardState,
+  { rateScale = 1, policy, trainers }: Adjustment,
+): string | undefined {
+  if (!recipe) return 'no phase has begun'
+  if (!Number.isFinite(rateScale) || rateScale <= 0)
+    return `the rate cannot be scaled by ${rateScale}`
+  if (trainers?.length === 0) return 'a phase has a trainer'
+  if (policy === undefined) return undefined
+  try {
+    shardPolicy(policy)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error
+    return error.message
+  }
+}
+
+/**
+ * Changes the phase under way. A round that another policy began is completed as it is; so is one that the
+ * new number of trainers makes whole: answers what the trainers that wait are to hear, where one was.
+ */
+export function adjustShard(shard: ShardState, adjustment: Adjustment): Pushed | undefined {
+  const { recipe } = shard
+  if (!recipe || adjustment.change <= shard.change) return undefined
+  const { change, rateScale = 1, policy, trainers } = adjustment
+  shard.change = change
+  recipe.rateScale *= rateScale
+  const completed = policy === undefined ? undefined : completeRound(shard)
+  if (policy !== undefined) {
+    recipe.policy = shardPolicy(policy)
+    recipe.start = { ...recipe.start, policy }
+  }
+  if (trainers) {
+    recipe.start = { ...recipe.start, trainers }
+    shard.clocks = new Map([...shard.clocks].filter(([trainer]) => trainers.includes(trainer)))
+  }
+  return completed ?? (isRoundFull(shard, recipe) ? completeRound(shard) : undefined)
 }
 
 export type PushOutcome =
@@ -191,11 +253,20 @@ export function applyPush(shard: ShardState, push: Push, scale: number): Pushed 
 /** Keeps a journalled push of a round; applies the round when it is complete. */
 export function holdPush(shard: ShardState, push: Push, scale: number): Pushed | undefined {
   shard.held.set(push.sequence, { push, scale })
-  const { recipe, held } = shard
+  const { recipe } = shard
   assert(recipe !== undefined, 'a push is held within a phase')
-  const roundSize = roundSizeOf(shard, recipe)
-  if (!isRoundComplete(recipe.policy, [...held.keys()].map(String), roundSize)) return undefined
-  const pushes = [...held.values()]
+  return isRoundFull(shard, recipe) ? completeRound(shard) : undefined
+}
+
+function isRoundFull(shard: ShardState, recipe: Recipe): boolean {
+  const held = [...shard.held.keys()].map(String)
+  return isRoundComplete(recipe.policy, held, roundSizeOf(shard, recipe))
+}
+
+/** Applies what is held, whole or not; nothing where nothing is. */
+function completeRound(shard: ShardState): Pushed | undefined {
+  const pushes = [...shard.held.values()]
+  if (pushes.length === 0) return undefined
   const round = assembleRound(
     pushes.map(({ push: { gradient, weight, sequence }, scale }) => ({
       // Summed in the order of the steps, whoever computed them.
@@ -238,7 +309,7 @@ function applyUpdate(
   followStatistics(parameters, gradient, statistics)
   applyGradient(recipe.transform, recipe.optimizerState, gradient, {
     update,
-    rateScale,
+    rateScale: rateScale * recipe.rateScale,
     parameters,
     decayed,
   })

@@ -6,10 +6,11 @@ import { assert } from '../protocol/assert.ts'
 import { decodeRecord, encodeRecord } from '../protocol/codec.ts'
 import { type Infer, list, number, struct, text, u32, union } from '../protocol/schema.ts'
 import { alignedFloat32, tensorOf } from '../protocol/tensor.ts'
-import { PhaseStart, Push } from '../protocol/training.ts'
+import { Adjustment, PhaseStart, Push } from '../protocol/training.ts'
 import type { Disk } from '../runtime/environment.ts'
 import { type Journal, openJournal } from '../runtime/journal.ts'
 import {
+  adjustShard,
   applyPush,
   beginPhase,
   decidePush,
@@ -24,6 +25,7 @@ const Record = union({
   begin: { start: PhaseStart },
   push: { push: Push },
   fence: { trainer: text, incarnation: u32 },
+  adjust: { adjustment: Adjustment },
 })
 export type Record = Infer<typeof Record>
 const Held = list(struct({ push: Push, scale: number }))
@@ -83,6 +85,8 @@ export function replay(shard: ShardState, record: Record): void {
       return beginPhase(shard, record.start)
     case 'fence':
       return fenceTrainer(shard, record.trainer, record.incarnation)
+    case 'adjust':
+      return void adjustShard(shard, record.adjustment)
     case 'push': {
       const decided = decidePush(shard, record.push)
       if (decided.type === 'accept') applyPush(shard, record.push, decided.scale)
@@ -107,8 +111,9 @@ function assertOwner(disk: Disk, folder: string, incarnation: number): void {
 interface SnapshotHeader {
   readonly journalFile: number
   readonly start: Omit<PhaseStart, 'parameters'> | undefined
+  readonly rateScale: number
   readonly scalars: Readonly<globalThis.Record<string, number>>
-  readonly plain: Pick<ShardState, 'phase' | 'version' | 'counts' | 'staleness'>
+  readonly plain: Pick<ShardState, 'phase' | 'version' | 'change' | 'counts' | 'staleness'>
   readonly applied: { readonly below: number; readonly above: readonly number[] }
   readonly fences: readonly (readonly [string, number])[]
   readonly clocks: readonly (readonly [string, number])[]
@@ -117,12 +122,13 @@ interface SnapshotHeader {
 const SLOT = 'optimizer/'
 
 function writeSnapshot(shard: ShardState, journalFile: number): Uint8Array {
-  const { phase, version, counts, staleness, recipe, applied } = shard
+  const { phase, version, change, counts, staleness, recipe, applied } = shard
   const header: SnapshotHeader = {
     journalFile,
     start: recipe?.start,
     scalars: recipe?.optimizerState.scalars ?? {},
-    plain: { phase, version, counts, staleness },
+    rateScale: recipe?.rateScale ?? 1,
+    plain: { phase, version, change, counts, staleness },
     applied: { below: applied.below, above: [...applied.above] },
     fences: [...shard.fences],
     clocks: [...shard.clocks],
@@ -152,6 +158,8 @@ function readSnapshot(content: Uint8Array): { shard: ShardState; journalFile: nu
   if (recipe) {
     const names = recipe.transform.slots
     const vectors = Object.fromEntries(names.map((name) => [name, values(`${SLOT}${name}`)]))
+    // Snapshots of before there were adjustments have none.
+    recipe.rateScale = header.rateScale ?? 1
     recipe.optimizerState = { scalars: { ...header.scalars }, vectors }
   }
   const held = Held.decode(
@@ -163,6 +171,7 @@ function readSnapshot(content: Uint8Array): { shard: ShardState; journalFile: nu
     journalFile: header.journalFile,
     shard: {
       ...header.plain,
+      change: header.plain.change ?? 0,
       staleness: [...header.plain.staleness],
       parameters,
       average: values('average'),

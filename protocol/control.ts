@@ -53,6 +53,12 @@ export const Actors = z
   .meta({ id: 'Actors' })
 export type Actors = z.infer<typeof Actors>
 
+export const ActorsQuery = z.object({
+  under: z.string().min(1).optional(),
+  after: z.string().min(1).optional(),
+  limit: z.coerce.number().int().min(1).max(20_000).default(1_000),
+})
+
 export const Link = z
   .object({
     to: z.string(),
@@ -230,6 +236,26 @@ export const Event = z
   })
   .meta({ id: 'Event', description: 'what happened; the rest depends on `type`' })
 export type Event = z.infer<typeof Event>
+
+export const EventsQuery = z.object({
+  after: z.coerce.number().int().min(0).optional(),
+  types: z.string().min(1).optional().meta({ description: 'with commas between' }),
+})
+
+export const RecentQuery = z.object({
+  after: z.coerce.number().int().min(0).default(0),
+  types: z.string().min(1).optional().meta({ description: 'with commas between' }),
+  limit: z.coerce.number().int().min(1).max(5_000).default(100),
+})
+
+export const LogsQuery = z.object({
+  member: z.string().min(1).optional(),
+  level: z.string().min(1).optional(),
+  after: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(5_000).default(200),
+})
+
+export const Events = z.object({ events: z.array(Event) }).meta({ id: 'Events' })
 
 export const LogLine = z
   .object({

@@ -73,10 +73,26 @@ export const PhaseStart = struct({
 })
 export type PhaseStart = Infer<typeof PhaseStart>
 
+/**
+ * A change of the phase under way. `change` counts up over all lives of a run: one that a shard has is not
+ * made again.
+ */
+export const Adjustment = struct({
+  change: u32,
+  /** Times what the learning rate is now; the schedule goes on from there. */
+  rateScale: optional(number),
+  /** `StalenessPolicy`: validated by the shard. */
+  policy: optional(plain),
+  /** Trainers that take part from now on. */
+  trainers: optional(list(text)),
+})
+export type Adjustment = Infer<typeof Adjustment>
+
 export const ShardMessage = union({
   begin: { start: PhaseStart, replyTo: replyTo<ShardStatus>() },
   push: { push: Push, replyTo: replyTo<Pushed>() },
   pull: { have: number, copy: literal('live', 'average'), replyTo: replyTo<Pulled>() },
+  adjust: { adjustment: Adjustment, replyTo: replyTo<Adjusted>() },
   /** The trainer's former incarnations are refused from now on; it no longer holds others back. */
   fence: { trainer: text, incarnation: u32, replyTo: replyTo<ShardStatus>() },
   /** Writes everything to disk and starts a new journal. */
@@ -84,6 +100,12 @@ export const ShardMessage = union({
   status: { replyTo: replyTo<ShardStatus>() },
 })
 export type ShardMessage = Infer<typeof ShardMessage>
+
+/** `refusal`: why nothing was changed; empty otherwise. */
+export interface Adjusted {
+  readonly refusal: string
+  readonly status: ShardStatus
+}
 
 export interface Pushed {
   readonly verdict: 'applied' | 'duplicate' | 'refused'
@@ -107,6 +129,13 @@ export interface ShardStatus {
   /** ... and these above it. */
   readonly appliedAbove: readonly number[]
   readonly updates: UpdateCounts
+  /** Of the next update, before its staleness; 0 before the first phase, as is `change`. */
+  readonly learningRate: number
+  /** Name of the optimizer; empty before the first phase. */
+  readonly optimizer: string
+  readonly policy: unknown
+  /** The last `Adjustment` that was made. */
+  readonly change: number
   /** Count of updates by staleness: index = staleness, the last bucket holds all above. */
   readonly staleness: readonly number[]
   readonly journalBytes: number
@@ -159,8 +188,22 @@ export const SourceMessage = union({
     configuration: plain,
   },
   pause: { paused: flag },
+  status: { replyTo: replyTo<SourceStatus>() },
 })
 export type SourceMessage = Infer<typeof SourceMessage>
+
+export interface SourceStatus {
+  readonly phase: number
+  /** Of the phase; 0 before the first. */
+  readonly steps: number
+  readonly finished: number
+  readonly taken: readonly {
+    readonly sequence: number
+    readonly trainer: string
+    readonly lane: number
+  }[]
+  readonly paused: boolean
+}
 
 /** `wait`: nothing to do now; ask again after `ms`. */
 export type Work =

@@ -61,6 +61,7 @@ const results = [
   await step('format', [bin('biome'), 'format', '.']),
   await step('lint', [bin('biome'), 'lint', '--error-on-warnings', '.']),
   await step('types', [bin('tsc'), '--noEmit']),
+  await step('types of the page', [bin('tsc'), '-p', 'actors/control/page']),
   ...(values.fast ? [] : [await tests('tests', [process.execPath, 'test']), await conformance()]),
 ]
 const sum = (of: keyof StepResult): number =>

@@ -22,7 +22,7 @@ import { type ImageTask, imageLayout, sectionsOf } from './task.ts'
 import type { ImageRecord, ImageWorld } from './world.ts'
 
 export function startImageRun(world: ImageWorld): RunHandle<ImageReport> {
-  return startRun(world, (life) => runImages(world, life))
+  return startRun(world, runImages)
 }
 
 async function runImages(world: ImageWorld, life: Life): Promise<ImageReport> {

@@ -26,7 +26,7 @@ export type ModelWorld = RunWorld<CompleteModelOptions>
 type ModelRecord = RunRecord<CompleteModelOptions>
 
 export function startModelRun(world: ModelWorld): RunHandle<ModelReport> {
-  return startRun(world, (life) => runModel(world, life))
+  return startRun(world, runModel)
 }
 
 async function runModel(world: ModelWorld, life: Life): Promise<ModelReport> {

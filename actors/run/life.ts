@@ -10,7 +10,12 @@ import {
 } from '../../runtime/index.ts'
 import { within } from '../deadline.ts'
 import { lockRun } from '../run-lock.ts'
+import type { RunEvent } from '../events.ts'
+import type { RunInsight } from '../insight.ts'
+import type { RunOptions } from './options.ts'
 import { loadRecord, type RunRecord, saveRecord } from './record.ts'
+import { type Course, endOf, type RunSteering, stateOf, steerRun } from './steered.ts'
+import { NotPossibleError } from './steering.ts'
 import {
   createHalt,
   type Halt,
@@ -21,10 +26,12 @@ import {
   type UnderWay,
 } from './world.ts'
 
-export interface RunHandle<Report> {
+export interface RunHandle<Report> extends RunSteering {
   readonly done: Promise<Report>
   /** Checkpoints, stops every process, rejects `done` with `RunStoppedError`. */
   stop(): Promise<void>
+  /** The same, once the steps under way are finished. Rejects with `NotPossibleError`. */
+  drain(): Promise<void>
 }
 
 /** What has to end with the run, as far as it has come. */
@@ -35,6 +42,9 @@ export interface Life {
   system?: System
   pool?: Pool
   underWay?: UnderWay
+  insight?: RunInsight
+  /** Its threads and processes are gone, or about to be. */
+  isOver?: boolean
 }
 
 /** What a run has once its life is opened. */
@@ -45,29 +55,88 @@ export interface OpenedLife<Record> {
   readonly threads: readonly ComputeThread[]
 }
 
-export function startRun<Report>(
-  world: RunWorld,
-  run: (life: Life) => Promise<Report>,
+export function startRun<Options extends RunOptions, Report>(
+  given: RunWorld<Options>,
+  run: (world: RunWorld<Options>, life: Life) => Promise<Report>,
 ): RunHandle<Report> {
+  const course: Course = { isPaused: false }
+  const world = {
+    ...given,
+    emit(event: RunEvent) {
+      if (event.type === 'phase') course.phase = event.phase
+      given.emit(event)
+    },
+  }
   const halt = createHalt()
   const life: Life = { halt }
-  let isOver = false
-  const done = halt.until(run(life)).finally(async () => {
-    isOver = true
-    await life.underWay?.cluster.stop()
-    await life.pool?.stop()
-    life.system?.stop()
-    for (const thread of life.threads ?? []) thread.close()
-    life.unlock?.()
-  })
-  done.catch(() => {})
-  return {
-    done,
-    async stop() {
-      if (!isOver && life.underWay) await checkpoint(life.underWay)
-      halt.because(new RunStoppedError(`stopped; ${adviceFor(world)}`))
-      await done.catch(() => {})
+  const done = halt.until(run(world, life)).then(
+    (report) => {
+      course.end = 'finished'
+      return report
     },
+    (error: unknown) => {
+      course.end = endOf(error)
+      throw error
+    },
+  )
+  const over = done.finally(() => endLife(life))
+  over.catch(() => {})
+
+  async function stop(): Promise<void> {
+    course.ending = 'stopping'
+    if (!course.end && life.underWay) await checkpoint(life.underWay)
+    halt.because(new RunStoppedError(`stopped; ${adviceFor(world)}`))
+    await over.catch(() => {})
+  }
+
+  return {
+    ...steerRun(world, life, course),
+    get state() {
+      return stateOf(course)
+    },
+    get system() {
+      return life.system
+    },
+    done: over,
+    stop,
+    async drain() {
+      const { underWay } = life
+      if (!underWay || course.end || course.ending) {
+        throw new NotPossibleError(`the run is ${stateOf(course)}`)
+      }
+      course.ending = 'draining'
+      world.emit({ type: 'steered', what: 'draining' })
+      await halt.until(finishSteps(underWay)).catch(() => {})
+      await stop()
+    },
+  }
+}
+
+async function endLife(life: Life): Promise<void> {
+  life.isOver = true
+  await life.underWay?.cluster.stop()
+  await life.pool?.stop()
+  life.system?.stop()
+  for (const thread of life.threads ?? []) thread.close()
+  life.unlock?.()
+}
+
+const DRAIN_POLL_MS = 20
+const POLLS_PER_ROUND = 10
+/** Beyond what a step may take: then it is given up, and done again when the run is resumed. */
+const DRAIN_MS_MAX = 10_000
+
+/** Hands out no more steps, and waits for those under way. */
+async function finishSteps({ cluster, world }: UnderWay): Promise<void> {
+  const { environment, options } = world
+  const { clock } = environment
+  const until = clock.now() + 1_000 * options.stepSeconds + DRAIN_MS_MAX
+  cluster.pause(true)
+  for (let polls = 1; clock.now() < until; polls++) {
+    if ((await cluster.source()).taken.length === 0) return
+    // Those that wait for others to make a round whole would wait for ever.
+    if (polls % POLLS_PER_ROUND === 0) await cluster.completeRounds()
+    await new Promise<void>((resolve) => clock.after(DRAIN_POLL_MS, resolve))
   }
 }
 
@@ -91,8 +160,9 @@ export async function openLife<Record extends RunRecord>(
     onEscalated: (cause) => life.halt.because(failure(world, cause)),
   })
   life.system = system
-  await life.halt.until(system.listen({ port: options.port }))
-  const pool = createPool({ system, module: world.workerModule, life: record.life })
+  await life.halt.until(system.listen())
+  const { workerModule: module, allowFaults = false } = world
+  const pool = createPool({ system, module, life: record.life, allowFaults })
   life.pool = pool
   const threads = Array.from({ length: world.threads }, () => compute.start(world.computeModule))
   life.threads = threads
@@ -108,7 +178,7 @@ const CHECKPOINT_MS_MAX = 3_000
 
 async function checkpoint(run: UnderWay): Promise<void> {
   const { cluster, world } = run
-  cluster.pause()
+  cluster.pause(true)
   try {
     await within(world.environment.clock, CHECKPOINT_MS_MAX, cluster.checkpoint())
     keep(run)

@@ -26,8 +26,6 @@ export interface RunOptions {
   readonly out: string
   readonly report?: string
   readonly resume: boolean
-  /** Port of the control process; 0 picks a free one. */
-  readonly port: number
   /** A trainer whose step computes longer, in seconds, is replaced: it hangs. */
   readonly stepSeconds: number
 }
@@ -46,7 +44,6 @@ export const runDefaults = {
   device: 'cpu',
   devicePolicy: 'same',
   resume: false,
-  port: 0,
   stepSeconds: 120,
 } as const satisfies Partial<RunOptions>
 
@@ -57,7 +54,6 @@ const runBounds = {
   deno: [0, 64],
   shards: [1, 64],
   seed: [0, 0xffffffff],
-  port: [0, 65_535],
   stepSeconds: [1, 86_400],
 } as const satisfies Bounds<RunOptions>
 

@@ -118,6 +118,7 @@ function progressMeter<Record extends RunRecord>(
   let examples = 0
   let loss = Number.NaN
   let doneBefore: number | undefined
+  const learningRate = rateMeter(run)
   return (done, step) => {
     const before = run.record.tally.examples / examplesPlanned
     countStep(run, step)
@@ -138,12 +139,37 @@ function progressMeter<Record extends RunRecord>(
       examples: part.examples,
       examplesPerSecond: examples / seconds,
       loss,
+      ...learningRate(now),
       remainingSeconds: (seconds * (steps - done)) / (done - doneBefore),
     })
   }
 }
 
 const PROGRESS_MS = 200
+const RATE_MS = 1_000
+
+/** What the shards said a moment ago; they are asked now and then, and nobody waits for it. */
+function rateMeter<Record extends RunRecord>({ cluster }: UnderWay<Record>) {
+  let rate: number | undefined
+  let askedAt = Number.NEGATIVE_INFINITY
+  let isAsking = false
+  const ask = async (): Promise<void> => {
+    isAsking = true
+    try {
+      rate = (await cluster.statuses())[0]?.learningRate
+    } catch {
+      // The run has ended: nobody will look at it.
+    }
+    isAsking = false
+  }
+  return (now: number): { readonly learningRate?: number } => {
+    if (!isAsking && now - askedAt >= RATE_MS) {
+      askedAt = now
+      void ask()
+    }
+    return rate === undefined ? {} : { learningRate: rate }
+  }
+}
 
 function countStep<Record extends RunRecord>(run: UnderWay<Record>, step: FinishedStep): void {
   const { tally } = run.record

@@ -10,6 +10,7 @@ import { deviceOptionsOf } from '../devices.ts'
 import type { FinishedStep } from '../example-source.ts'
 import { type Pipeline, shardsOfSubnetworks } from '../pipeline/processes.ts'
 import { failure, type Life, type OpenedLife } from './life.ts'
+import type { RunOptions } from './options.ts'
 import type { RunRecord } from './record.ts'
 import type { RunWorld } from './world.ts'
 
@@ -48,7 +49,8 @@ export function startProcesses(
     ...(pipeline && { pipeline }),
     ...(sections && { sections }),
     trainerKind: run.trainerKind,
-    trainerEngine: (index) => (index >= options.workers - options.deno ? 'deno' : undefined),
+    trainersMax: options.workers,
+    trainerEngine: (index) => engineOf(index, options),
     latticeWorkers: run.latticeWorkers ?? 0,
     trainer: {
       codec: options.codec,
@@ -65,6 +67,11 @@ export function startProcesses(
     onFinished: run.onFinished,
     onGaveUp: (cause) => life.halt.because(failure(world, cause)),
   })
+}
+
+/** The last ones of those that it began with. */
+function engineOf(index: number, { workers, deno }: RunOptions): 'deno' | undefined {
+  return index >= workers - deno && index < workers ? 'deno' : undefined
 }
 
 /** Shards of the whole vector, or of each subnetwork. */

@@ -16,6 +16,8 @@ export interface RunWorld<Options extends RunOptions = RunOptions> {
   readonly computeModule: string
   /** Compute threads of the control process: preparation, evaluation. */
   readonly threads: number
+  /** Links may be broken on request. */
+  readonly allowFaults?: boolean
 }
 
 /** The run was stopped before its end; `--resume` goes on from here. */

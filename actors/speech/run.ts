@@ -11,13 +11,14 @@ import { speechEvaluator } from './evaluator.ts'
 import { trainSpeechPart } from './part.ts'
 import { planSpeech, type SpeechPart } from './plan.ts'
 import { prepareCorpus } from './prepare.ts'
+import { speechInsight } from './insight.ts'
 import { concludeRun } from './report.ts'
 import { openRecord } from './run-record.ts'
 import type { NetworkShape, SpeechTask } from './task.ts'
 import type { SpeechUnderWay, SpeechWorld } from './world.ts'
 
 export function startSpeechRun(world: SpeechWorld): RunHandle<SpeechReport> {
-  return startRun(world, (life) => runSpeech(world, life))
+  return startRun(world, runSpeech)
 }
 
 async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> {
@@ -65,6 +66,14 @@ async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> 
     onStep: () => {},
   }
   life.underWay = run
+  life.insight = speechInsight({
+    disk,
+    threads,
+    corpus: corpus.folder,
+    out: options.out,
+    candidates: () => run.record.candidates,
+    isOver: () => life.isOver === true,
+  })
   // The world did not refuse: from here on a run that dies can be resumed.
   keep(run)
   const initial = () => initialise(layout, randomFor(seed, 'initial'))

@@ -1,17 +1,20 @@
 import { expect, test } from 'bun:test'
 import {
+  adjustShard,
   applyPush,
   beginPhase,
   decidePush,
   fenceTrainer,
   holdPush,
+  learningRateOf,
+  refusalOfAdjustment,
 } from '../../actors/shard-state.ts'
 import { FormerOwnerError, openShardStore, type ShardStore } from '../../actors/shard-store.ts'
 import { encodeGradient } from '../../models/compression.ts'
 import { optimizerSpec, parsePolicy } from '../../models/optimizers/index.ts'
 import { randomFor } from '../../protocol/random.ts'
 import { tensorOf } from '../../protocol/tensor.ts'
-import type { PhaseStart, Push } from '../../protocol/training.ts'
+import type { Adjustment, PhaseStart, Push, Pushed } from '../../protocol/training.ts'
 import { type SimulatedDisk, simulatedDisk } from '../../runtime/simulation/disk.ts'
 
 const LENGTH = 300
@@ -114,4 +117,90 @@ test('with a full disk the update is refused before it is applied', () => {
   expect(store.shard.parameters).toEqual(before)
   disk.failWith(undefined)
   expect(open(disk, 2).shard.parameters).toEqual(before)
+})
+
+test('adjustments come back with everything else, from the journal and from a snapshot', () => {
+  for (const snapshotAt of [Number.NaN, 4, 9]) {
+    const disk = simulatedDisk()
+    let store = open(disk, 1)
+    begin(store, 'downpour')
+    for (let sequence = 0; sequence < 12; sequence++) {
+      if (sequence === 3) adjust(store, { change: 1, rateScale: 0.5 })
+      if (sequence === 6) adjust(store, { change: 2, policy: parsePolicy('hard-sync') })
+      if (sequence === 8) adjust(store, { change: 3, trainers: ['a', 'b', 'c'], rateScale: 3 })
+      step(store, sequence)
+      if (sequence === snapshotAt) store.checkpoint()
+      const before = store.shard
+      store = open(disk, sequence + 2)
+      expect(store.shard.parameters).toEqual(before.parameters)
+      expect(store.shard.held.size).toBe(before.held.size)
+      expect(store.shard.change).toBe(before.change)
+      expect(learningRateOf(store.shard)).toBe(learningRateOf(before))
+      expect(store.shard.recipe?.start).toEqual(before.recipe!.start)
+    }
+    expect(learningRateOf(store.shard)).toBeCloseTo(0.015, 12)
+  }
+})
+
+function adjust(store: ShardStore, adjustment: Adjustment): Pushed | undefined {
+  expect(refusalOfAdjustment(store.shard, adjustment)).toBeUndefined()
+  store.append({ type: 'adjust', adjustment })
+  return adjustShard(store.shard, adjustment)
+}
+
+test('an adjustment is made once, however often it is sent', () => {
+  const store = open(simulatedDisk(), 1)
+  begin(store, 'downpour')
+  for (let time = 0; time < 3; time++) adjust(store, { change: 1, rateScale: 0.5 })
+  expect(learningRateOf(store.shard)).toBeCloseTo(0.005, 12)
+})
+
+test('a rate that is halved makes half of the step', () => {
+  const movedBy = (rateScale: number): number => {
+    const store = open(simulatedDisk(), 1)
+    begin(store, 'downpour')
+    const before = store.shard.parameters.slice()
+    adjust(store, { change: 1, rateScale })
+    step(store, 0)
+    return store.shard.parameters.reduce((sum, value, i) => sum + Math.abs(value - before[i]!), 0)
+  }
+  expect(movedBy(0.5) / movedBy(1)).toBeCloseTo(0.5, 3)
+})
+
+test('a round that is held is completed by another policy, and by a team that it fills', () => {
+  for (const change of [
+    { policy: parsePolicy('downpour') },
+    { policy: parsePolicy('hard-sync') },
+    { trainers: ['trainer-0'] },
+  ]) {
+    const store = open(simulatedDisk(), 1)
+    begin(store, 'hard-sync')
+    step(store, 0)
+    expect(store.shard.held.size).toBe(1)
+    const { version } = store.shard
+    expect(adjust(store, { change: 1, ...change })).toMatchObject({ verdict: 'applied' })
+    expect(store.shard.held.size).toBe(0)
+    expect(store.shard.version).toBe(version + 1)
+  }
+  const store = open(simulatedDisk(), 1)
+  begin(store, 'hard-sync')
+  step(store, 0)
+  expect(adjust(store, { change: 1, trainers: ['a', 'b', 'c'] })).toBeUndefined()
+  expect(store.shard.held.size).toBe(1)
+})
+
+test('what a shard cannot be is refused before anything is written', () => {
+  const store = open(simulatedDisk(), 1)
+  expect(refusalOfAdjustment(store.shard, { change: 1, rateScale: 2 })).toContain('no phase')
+  begin(store, 'downpour')
+  for (const adjustment of [
+    { rateScale: 0 },
+    { rateScale: Number.NaN },
+    { rateScale: -1 },
+    { trainers: [] },
+    { policy: { name: 'nonsense' } },
+    { policy: parsePolicy('gap-aware') },
+  ]) {
+    expect(refusalOfAdjustment(store.shard, { change: 1, ...adjustment })).toBeString()
+  }
 })

@@ -1,0 +1,112 @@
+// The models that can be downloaded and asked: files, and what a run under way has learnt so far.
+import type { Predictions } from '../../protocol/control.ts'
+import type { Disk } from '../../runtime/index.ts'
+import { openPredictor } from '../image/predict/predictor.ts'
+import type { RunInsight } from '../insight.ts'
+import { openTranscriber } from '../speech/transcriber.ts'
+import { createBatcher, type Upload } from './batcher.ts'
+
+export interface ModelEntry {
+  readonly name: string
+  readonly run?: string
+  readonly task: string
+  /** Paths; none where the model is not written yet. */
+  readonly files: { readonly onnx?: string; readonly safetensors?: string }
+  /** Absent where it cannot be asked; answers undefined where too many wait. */
+  readonly predict?: Ask
+}
+
+export type Answers = Predictions['predictions']
+export type Ask = (uploads: readonly Upload[], top: number) => Promise<Answers> | undefined
+
+export interface ModelBook {
+  list(): readonly ModelEntry[]
+}
+
+const WAITING_MAX = 256
+
+/** Opened when it is first asked; a file that could not be read may be there the next time. */
+export function askFile(
+  disk: Disk,
+  { task, path }: { readonly task: string; readonly path: string },
+  { waitingMax = WAITING_MAX, threads }: { waitingMax?: number; threads?: number } = {},
+): Ask {
+  let opening: Promise<Ask> | undefined
+  let waiting = 0
+  const open = async (): Promise<Ask> => {
+    if (task === 'speech') return askTranscriber(await openTranscriber({ disk, model: path }))
+    const options = { disk, model: path, ...(threads !== undefined && { threads }) }
+    const batcher = createBatcher(await openPredictor(options), waitingMax)
+    return (uploads, top) => batcher.predict(uploads, top)?.then(namedAlike)
+  }
+  return (uploads, top) => {
+    if (waiting + uploads.length > waitingMax) return undefined
+    waiting += uploads.length
+    opening ??= open()
+    opening.catch(() => {
+      opening = undefined
+    })
+    return opening
+      .then((ask) => ask(uploads, top) ?? Promise.reject(new TooManyWait()))
+      .finally(() => {
+        waiting -= uploads.length
+      })
+  }
+}
+
+/** There was room when the request came, and none when the model was open. */
+export class TooManyWait extends Error {
+  override readonly name = 'TooManyWait'
+}
+
+type Answered = { readonly image: string } & (
+  | { readonly predictions: readonly { readonly label: string; readonly probability: number }[] }
+  | { readonly error: string }
+)
+
+function namedAlike(answers: readonly Answered[]): Answers {
+  return answers.map((answer) =>
+    'error' in answer
+      ? { name: answer.image, error: answer.error }
+      : { name: answer.image, predictions: [...answer.predictions] },
+  )
+}
+
+/** What a run under way can be asked, with the parameters that it has now. */
+export function askInsight({ classify, transcribe }: RunInsight): Ask | undefined {
+  if (transcribe) return askTranscriber({ transcribe })
+  if (!classify) return undefined
+  return (uploads, top) =>
+    eachOf(uploads, async ({ bytes }) => {
+      const predictions = await classify(bytes)
+      return { predictions: predictions.slice(0, top).map((each) => ({ ...each })) }
+    })
+}
+
+type Transcribe = NonNullable<RunInsight['transcribe']>
+
+function askTranscriber({ transcribe }: { readonly transcribe: Transcribe }): Ask {
+  return (uploads) =>
+    eachOf(uploads, async ({ bytes }) => {
+      const { words } = await transcribe(bytes)
+      return { words: words.map((word) => ({ ...word })) }
+    })
+}
+
+/** One after the other: what cannot be read is said in its place. */
+async function eachOf(
+  uploads: readonly Upload[],
+  ask: (upload: Upload) => Promise<Omit<Answers[number], 'name'>>,
+): Promise<Answers> {
+  const answers: Answers = []
+  for (const upload of uploads) {
+    const { name } = upload
+    try {
+      answers.push({ name, ...(await ask(upload)) })
+    } catch (error) {
+      if (!(error instanceof Error)) throw error
+      answers.push({ name, error: error.message.split('\n')[0] ?? '' })
+    }
+  }
+  return answers
+}
