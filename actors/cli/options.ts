@@ -27,10 +27,25 @@ export class UsageError extends Error {
 }
 
 export function readOptions(table: OptionTable, args: readonly string[]): OptionValues {
+  const { values, words } = readArguments(table, args)
+  const [word] = words
+  if (word !== undefined) {
+    throw new UsageError(`'${word}' is no option; --help lists the options`)
+  }
+  return values
+}
+
+/** Options, and the words between them. */
+export function readArguments(
+  table: OptionTable,
+  args: readonly string[],
+): { readonly values: OptionValues; readonly words: readonly string[] } {
   const values: Record<string, OptionValue> = {}
+  const words: string[] = []
   for (const token of tokensOf(table, args)) {
     if (token.kind === 'positional') {
-      throw new UsageError(`'${token.value}' is no option; --help lists the options`)
+      words.push(token.value)
+      continue
     }
     if (token.kind === 'option-terminator') continue
     // Not `table[name]`: '--constructor' would find what every object has.
@@ -43,7 +58,7 @@ export function readOptions(table: OptionTable, args: readonly string[]): Option
       throw new UsageError(`--${name} is missing: give --${name} ${row.value}; --help explains`)
     }
   }
-  return values
+  return { values, words }
 }
 
 // Not strict: its refusals take several lines, and it takes no negative number for a value.

@@ -1,5 +1,6 @@
 // Progress for people: a bar a phase on a terminal, plain lines elsewhere; deaths and recoveries as they
 // happen. `renderEvent` is pure; `progressWriter` only writes.
+import process from 'node:process'
 import type { PhaseName, RunEvent } from '../events.ts'
 
 export interface ProgressStyle {
@@ -71,6 +72,10 @@ export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
       const { top1, top5 } = event.accuracy
       const percents = `${top1.toFixed(1)} % top-1, ${top5.toFixed(1)} % top-5`
       return { lines: [`  ${event.model}: ${percents} on ${event.set} images`] }
+    }
+    case 'steered': {
+      const detail = event.detail === undefined ? '' : `: ${event.detail}`
+      return { lines: [paint(DIM, `${event.what}${detail}`)] }
     }
     case 'skipped':
       return { lines: [paint(DIM, `skipped ${event.name}: ${event.reason}`)] }
@@ -172,4 +177,20 @@ export function progressWriter(
       bar = ''
     },
   }
+}
+
+/** On standard error: a bar on a terminal, lines elsewhere. */
+export function progressWriterFor(quiet: boolean): ProgressWriter {
+  if (quiet) return { show: () => {}, close: () => {} }
+  const { stderr } = process
+  const isTerminal = stderr.isTTY === true
+  const style = {
+    // Asked anew for every line: a window may change its size.
+    get columns() {
+      return stderr.columns ?? 80
+    },
+    colour: isTerminal && !process.env.NO_COLOR,
+    interactive: isTerminal,
+  }
+  return progressWriter((text) => void stderr.write(text), style)
 }

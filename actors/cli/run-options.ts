@@ -79,11 +79,28 @@ export const runOptions = {
     value: 'DIR',
     help: 'go on with the run of this folder, with its options',
   },
+} as const satisfies OptionTable
+
+/** Of the control plane beside a run. */
+export const controlOptions = {
   port: {
     kind: 'integer',
     range: [0, 65_535],
     value: 'N',
-    help: 'of the control process',
-    byDefault: '0: a free one',
+    help: 'of the control plane: the dashboard and the HTTP API',
+    byDefault: '0: a free one, printed',
   },
+  host: {
+    kind: 'text',
+    value: 'ADDRESS',
+    help: 'it listens on; beyond loopback reading takes the token too',
+    byDefault: '127.0.0.1',
+  },
+  origin: {
+    kind: 'text',
+    value: 'URLS',
+    help: 'pages of elsewhere that may ask, with commas between',
+    byDefault: 'none',
+  },
+  'allow-faults': { kind: 'flag', help: 'faults may be injected over HTTP' },
 } as const satisfies OptionTable

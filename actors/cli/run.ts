@@ -7,7 +7,8 @@ import { listDevices } from '../devices.ts'
 import type { ImageOptions } from '../image/options.ts'
 import { image, launch, model, type Run, speech, type Task } from '../launch.ts'
 import type { ModelOptions } from '../model/options.ts'
-import type { Report } from '../report.ts'
+import type { ControlOptions } from '../control/serve.ts'
+import type { ImageReport, ModelReport, Report, SpeechReport } from '../report.ts'
 import { decodeFolder } from '../speech/decode.ts'
 import type { SpeechOptions } from '../speech/options.ts'
 import { decodeOptions, demoOptions, devicesOptions, trainSpeechOptions } from './commands.ts'
@@ -22,57 +23,79 @@ import {
   readOptions,
   UsageError,
 } from './options.ts'
-import { type ProgressWriter, progressWriter } from './progress.ts'
+import { type ProgressWriter, progressWriterFor } from './progress.ts'
 import { reportTable } from './report-table.ts'
+import { controlIn } from './control-options.ts'
+import { controlOptions } from './run-options.ts'
 
-export async function trainSpeechCommand(args: readonly string[]): Promise<number> {
-  return await trainCommand(args, {
-    usage: 'troupe train speech --data DIR [options]',
-    table: trainSpeechOptions,
-    task: (values) => speech(values as unknown as SpeechOptions),
-  })
+const speechCommand: TrainCommand<SpeechReport> = {
+  usage: 'troupe train speech --data DIR [options]',
+  table: trainSpeechOptions,
+  task: (values) => speech(values as unknown as SpeechOptions),
 }
 
-export async function trainImageCommand(args: readonly string[]): Promise<number> {
-  return await trainCommand(args, {
-    usage: 'troupe train image --data DIR [options]',
-    table: trainImageOptions,
-    task({ noFlip, noAuxiliary, ...values }) {
-      const flags = { ...(noFlip && { flip: false }), ...(noAuxiliary && { auxiliary: false }) }
-      return image({ ...values, ...flags } as unknown as ImageOptions)
-    },
-  })
+const imageCommand: TrainCommand<ImageReport> = {
+  usage: 'troupe train image --data DIR [options]',
+  table: trainImageOptions,
+  task({ noFlip, noAuxiliary, ...values }) {
+    const flags = { ...(noFlip && { flip: false }), ...(noAuxiliary && { auxiliary: false }) }
+    return image({ ...values, ...flags } as unknown as ImageOptions)
+  },
 }
 
-export async function trainModelCommand(args: readonly string[]): Promise<number> {
-  return await trainCommand(args, {
-    usage: 'troupe train model --model FILE --data PATH [options]',
-    table: trainModelOptions,
-    task: (values) => model(values as unknown as ModelOptions),
-  })
+const modelCommand: TrainCommand<ModelReport> = {
+  usage: 'troupe train model --model FILE --data PATH [options]',
+  table: trainModelOptions,
+  task: (values) => model(values as unknown as ModelOptions),
 }
+
+export const trainCommands = {
+  speech: speechCommand,
+  image: imageCommand,
+  model: modelCommand,
+} as const
+
+export const trainSpeechCommand = (args: readonly string[]) => trainCommand(args, speechCommand)
+export const trainImageCommand = (args: readonly string[]) => trainCommand(args, imageCommand)
+export const trainModelCommand = (args: readonly string[]) => trainCommand(args, modelCommand)
 
 async function trainCommand<R extends Report>(
   args: readonly string[],
-  command: {
-    readonly usage: string
-    readonly table: OptionTable
-    readonly task: (values: OptionValues) => Task<R>
-  },
+  command: TrainCommand<R>,
 ): Promise<number> {
+  const table = { ...command.table, ...controlOptions }
   if (args.includes('--help')) {
-    console.log(helpOf(command.usage, command.table))
+    console.log(helpOf(command.usage, table))
     return 0
   }
-  const { resume, quiet, ...rest } = readOptions(resumable(command.table, args), args)
+  const { quiet, ...rest } = readOptions(resumable(table, args), args)
+  const { control, task } = givenTo(command, rest)
+  const writer = progressWriterFor(quiet === true)
+  const run = await launch({ task, control })
+  // Who is quiet and wants a port wants to know which.
+  if (quiet === true && rest.port !== undefined) console.error(`dashboard: ${run.pageUrl}`)
+  return await follow(run, writer)
+}
+
+export interface TrainCommand<R extends Report> {
+  readonly usage: string
+  readonly table: OptionTable
+  readonly task: (values: OptionValues) => Task<R>
+}
+
+/** What the values of a command line make: a task, and a control plane beside it. */
+export function givenTo<R extends Report>(
+  command: TrainCommand<R>,
+  { resume, ...values }: OptionValues,
+): { readonly task: Task<R>; readonly control: ControlOptions } {
+  const { control, rest } = controlIn(values)
   const given = camelCased(rest)
   if (typeof resume === 'string' && given.out !== undefined && given.out !== resume) {
     throw new UsageError('--out: a resumed run stays in its folder; leave it out')
   }
   checkWritable(given.report)
   const options = typeof resume === 'string' ? { ...given, resume: true, out: resume } : given
-  const writer = writerFor(quiet === true)
-  return await follow(await launch({ task: command.task(options) }), writer)
+  return { task: command.task(options), control }
 }
 
 // A resumed run knows its data, and its model.
@@ -85,14 +108,16 @@ function resumable(table: OptionTable, args: readonly string[]): OptionTable {
 
 export async function demoCommand(args: readonly string[]): Promise<number> {
   if (args.includes('--help')) {
-    console.log(helpOf('troupe demo [options]', demoOptions))
+    console.log(helpOf('troupe demo [options]', { ...demoOptions, ...controlOptions }))
     return 0
   }
-  const { seed, out, report, quiet } = readOptions(demoOptions, args)
-  const writer = writerFor(quiet === true)
+  const { control, rest } = controlIn(readOptions({ ...demoOptions, ...controlOptions }, args))
+  const { seed, out, report, quiet } = rest
+  const writer = progressWriterFor(quiet === true)
   checkWritable(report)
   const run = await startDemo({
     seed: typeof seed === 'number' ? seed : 1,
+    control,
     ...(typeof out === 'string' && { out }),
     ...(typeof report === 'string' && { report }),
     emit: writer.show,
@@ -178,7 +203,13 @@ async function follow(run: Run, writer: ProgressWriter): Promise<number> {
   process.on('SIGINT', onInterrupt)
   process.on('SIGTERM', onInterrupt)
   try {
-    for await (const event of run.events()) writer.show(event)
+    let isAnnounced = run.pageUrl === undefined
+    for await (const event of run.events()) {
+      // Not before: a run that fails at once has none to look at.
+      if (!isAnnounced) writer.show({ type: 'note', message: `dashboard: ${run.pageUrl}` })
+      isAnnounced = true
+      writer.show(event)
+    }
   } finally {
     writer.close()
   }
@@ -188,21 +219,6 @@ async function follow(run: Run, writer: ProgressWriter): Promise<number> {
 }
 
 const ECHO_MS = 500
-
-function writerFor(quiet: boolean): ProgressWriter {
-  if (quiet) return { show: () => {}, close: () => {} }
-  const { stderr } = process
-  const isTerminal = stderr.isTTY === true
-  const style = {
-    // Asked anew for every line: a window may change its size.
-    get columns() {
-      return stderr.columns ?? 80
-    },
-    colour: isTerminal && !process.env.NO_COLOR,
-    interactive: isTerminal,
-  }
-  return progressWriter((text) => void stderr.write(text), style)
-}
 
 function camelCased(values: OptionValues): OptionValues {
   const camel = (name: string) =>

@@ -1,7 +1,9 @@
 // `troupe serve`: predictions over HTTP, on loopback, until Ctrl-C.
-import { realEnvironment } from '../../runtime/index.ts'
-import { modelRoutes } from '../control/models.ts'
+import { type Disk, realEnvironment } from '../../runtime/index.ts'
+import { askFile } from '../control/model-book.ts'
+import { startControl } from '../control/serve.ts'
 import { openPredictor } from '../image/predict/predictor.ts'
+import { ModelError, openTranscriber } from '../speech/transcriber.ts'
 import { helpOf, type OptionTable, readOptions } from './options.ts'
 
 export const serveOptions: OptionTable = {
@@ -27,37 +29,33 @@ export async function serveCommand(args: readonly string[]): Promise<number> {
     return 0
   }
   const { model, name = 'image', port = 0 } = readOptions(serveOptions, args)
-  const { disk } = realEnvironment({ seed: 0 })
+  const environment = realEnvironment({ seed: 0 })
+  const { disk } = environment
+  const path = String(model)
   // Now, not at the first request.
-  await openPredictor({ disk, model: String(model) })
-  const { fetch } = modelRoutes({ disk, models: { [String(name)]: String(model) } })
-  const server = listen(fetch, Number(port))
-  console.log(`http://127.0.0.1:${server.port}/models/${name}/predict`)
+  const task = await taskOf(disk, path)
+  const entry = { name: String(name), task, files: { onnx: path } }
+  const control = startControl(environment, {
+    port: Number(port),
+    models: [{ ...entry, predict: askFile(disk, { task, path }) }],
+  })
+  console.log(`${control.url}/models/${name}/predict`)
   await new Promise<void>((resolve) => {
     process.once('SIGINT', resolve)
     process.once('SIGTERM', resolve)
   })
-  await server.stop()
+  await control.stop()
   return 0
 }
 
-interface Listening {
-  readonly port: number
-  stop(): Promise<void>
-}
-
-type Fetch = (request: Request) => Response | Promise<Response>
-
-declare const Deno: {
-  serve(options: object, fetch: Fetch): { addr: { port: number }; shutdown(): Promise<void> }
-}
-
-function listen(fetch: Fetch, port: number): Listening {
-  const options = { hostname: '127.0.0.1', port }
-  if (typeof Bun === 'undefined') {
-    const server = Deno.serve({ ...options, onListen: () => {} }, fetch)
-    return { port: server.addr.port, stop: () => server.shutdown() }
+/** Speech where it is a speech model; what is wrong with it is said as of an image model. */
+async function taskOf(disk: Disk, model: string): Promise<'speech' | 'image'> {
+  try {
+    await openTranscriber({ disk, model })
+    return 'speech'
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error
+    await openPredictor({ disk, model })
+    return 'image'
   }
-  const server = Bun.serve({ ...options, fetch: (request) => fetch(request) })
-  return { port: server.port ?? port, stop: () => server.stop() }
 }

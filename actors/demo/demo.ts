@@ -1,6 +1,7 @@
 // The demo: makes its own corpus, trains on it with a trainer and a shard killed on the way, and shows
 // what happened. Everything it needs is drawn from the seed.
 import { type Environment, realEnvironment } from '../../runtime/index.ts'
+import type { ControlOptions } from '../control/serve.ts'
 import type { RunEvent } from '../events.ts'
 import { launch, type Run, speech } from '../launch.ts'
 import type { SpeechReport } from '../report.ts'
@@ -13,6 +14,8 @@ export interface DemoOptions {
   readonly out?: string
   readonly report?: string
   readonly emit: (event: RunEvent) => void
+  /** Default: none. */
+  readonly control?: Partial<ControlOptions>
 }
 
 const VOICES = 24
@@ -23,6 +26,7 @@ export async function startDemo({
   out,
   report,
   emit,
+  control,
 }: DemoOptions): Promise<Run<SpeechReport>> {
   const environment = realEnvironment({ seed })
   const folder = out ?? freeFolder(environment)
@@ -30,6 +34,7 @@ export async function startDemo({
   await synthesise(environment, { seed, data, emit })
   return await launch({
     environment,
+    ...(control && { control }),
     task: speech({
       data,
       out: folder,
