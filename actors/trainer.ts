@@ -32,9 +32,16 @@ import type {
   Versions,
   Work,
 } from '../protocol/training.ts'
-import { type ActorDefinition, type Context, next, type Outcome } from '../runtime/actor.ts'
+import {
+  type ActorDefinition,
+  type Ask,
+  type Context,
+  next,
+  type Outcome,
+} from '../runtime/actor.ts'
 import type { ComputeThread } from '../runtime/environment.ts'
-import { within } from './deadline.ts'
+import type { Span } from '../runtime/spans.ts'
+import { within as inTime } from './deadline.ts'
 import {
   type ParameterClient,
   type ParameterCopy,
@@ -90,6 +97,9 @@ type Finished = NonNullable<Extract<SourceMessage, { type: 'next' }>['finished']
 
 interface Lane {
   readonly index: number
+  readonly client: ParameterClient
+  /** Of the step under way, where it is traced. */
+  span: Span | undefined
   readonly copy: ParameterCopy
   readonly gradient: Float32Array
   /** Error feedback of a lossy codec, per shard. */
@@ -103,7 +113,6 @@ interface Trainer {
   openedPhase: number
   /** Resolves when the lane that had the last turn has sent its push. */
   turn: Promise<void>
-  readonly client: ParameterClient
   readonly compute: ComputeThread
   readonly lanes: readonly Lane[]
 }
@@ -144,12 +153,11 @@ function trainer(kind: string, computeModule: string): TrainerDefinition {
     protocol: TrainerMessage,
     config: TrainerConfig,
     start(config, context) {
-      const { environment, ask } = context
-      const client = parameterClient(config.shards, { ask, clock: environment.clock })
+      const { environment } = context
       const compute = environment.compute.start(computeModule)
       const turn = Promise.resolve()
-      const lanes = lanesOf(config)
-      const trainer = { config, client, compute, openedPhase: 0, turn, lanes }
+      const lanes = lanesOf(config, context)
+      const trainer = { config, compute, openedPhase: 0, turn, lanes }
       context.pipe(compute.call('open', config.task), (outcome) => ({ type: 'opened', outcome }))
       // The thread serves calls in order: the first lane's parameters come while it opens, and those of
       // the others must not delay them.
@@ -187,11 +195,20 @@ async function takeStep(trainer: Trainer, lane: Lane, context: Context<Message>)
   const { clock } = context.environment
   const { name, incarnation } = config
   const finished = lane.finished
+  lane.span = context.span('step')
   const work = await patiently(clock, patience, () =>
-    context.ask(
-      config.source,
-      { type: 'next', trainer: name, incarnation, lane: lane.index, ...(finished && { finished }) },
-      { timeoutMs: patience.askTimeoutMs },
+    within(lane, () =>
+      context.ask(
+        config.source,
+        {
+          type: 'next',
+          trainer: name,
+          incarnation,
+          lane: lane.index,
+          ...(finished && { finished }),
+        },
+        { timeoutMs: patience.askTimeoutMs },
+      ),
     ),
   )
   lane.finished = undefined
@@ -201,6 +218,7 @@ async function takeStep(trainer: Trainer, lane: Lane, context: Context<Message>)
   }
   const started = clock.now()
   const result = await computeAndPush(trainer, lane, work, context)
+  lane.span?.end()
   if (!result) return
   const { phase, sequence } = work
   lane.finished = { phase, sequence, ...result, wallMs: clock.now() - started }
@@ -213,13 +231,14 @@ async function computeAndPush(
   work: Extract<Work, { type: 'step' }>,
   context: Context<Message>,
 ): Promise<StepResult | undefined> {
-  const { config, client, compute } = trainer
+  const { config, compute } = trainer
+  const { client } = lane
   const { phase, kind, sequence, configuration } = work
   if (trainer.openedPhase !== phase) openPhase(trainer, work, context)
   /** Shards that have this step: what they are sent again they will not apply. */
   const taken = new Set<number>()
   for (;;) {
-    const made = await latticesFor(trainer, work, context)
+    const made = await latticesFor(trainer, lane, work, context)
     const endTurn = kind === 'frames' ? () => {} : await takeTurn(trainer)
     await client.pull(lane.copy)
     const { values: parameters, versions } = lane.copy
@@ -234,9 +253,11 @@ async function computeAndPush(
       ...(made && { lattices: made.lattices }),
     }
     const { clock } = context.environment
+    const computing = lane.span?.child('compute')
     const stepped = compute.call('step', request)
     const what = 'the compute thread finished no step'
-    const result = (await within(clock, config.stepMsMax, stepped, what)) as StepResult
+    const result = (await inTime(clock, config.stepMsMax, stepped, what)) as StepResult
+    computing?.end()
     const encoded = encodeGradients(trainer, lane)
     const pushed = client.push({
       trainer: config.name,
@@ -307,16 +328,19 @@ export function judgeAnswers(answers: readonly Pushed[]): 'taken' | 'again' | 'm
 
 async function latticesFor(
   { config }: Trainer,
+  lane: Lane,
   { phase, kind, sequence, configuration }: Extract<Work, { type: 'step' }>,
   context: Context<Message>,
 ): Promise<MadeLattices | undefined> {
   const { lattices } = config
   if (!lattices || kind !== 'sequences') return undefined
   return await patiently(context.environment.clock, patience, () =>
-    context.ask(
-      lattices,
-      { type: 'make', phase, sequence, configuration },
-      { timeoutMs: patience.askTimeoutMs },
+    within(lane, () =>
+      context.ask(
+        lattices,
+        { type: 'make', phase, sequence, configuration },
+        { timeoutMs: patience.askTimeoutMs },
+      ),
     ),
   )
 }
@@ -340,14 +364,29 @@ function encodeGradients(
   })
 }
 
-function lanesOf({ lanes, shards, codec }: TrainerConfig): Lane[] {
+function lanesOf({ lanes, shards, codec }: TrainerConfig, context: Context<Message>): Lane[] {
   const count = shards.reduce((sum, { length }) => sum + length, 0)
   const shared = () => new Float32Array(new SharedArrayBuffer(count * 4))
-  return Array.from({ length: lanes }, (_, index) => ({
-    index,
-    copy: { values: shared(), versions: [] },
-    gradient: shared(),
-    residuals: shards.map(({ length }) => new Float32Array(codec === 'float32' ? 0 : length)),
-    finished: undefined,
-  }))
+  return Array.from({ length: lanes }, (_, index) => laneOf(index))
+
+  function laneOf(index: number): Lane {
+    const { clock } = context.environment
+    const ask = ((...question: Parameters<Ask>) =>
+      within(lane, () => context.ask(...question))) as Ask
+    const lane: Lane = {
+      index,
+      client: parameterClient(shards, { ask, clock }),
+      span: undefined,
+      copy: { values: shared(), versions: [] },
+      gradient: shared(),
+      residuals: shards.map(({ length }) => new Float32Array(codec === 'float32' ? 0 : length)),
+      finished: undefined,
+    }
+    return lane
+  }
+}
+
+/** What is sent is part of the step's trace, where it has one. */
+function within<T>({ span }: Lane, send: () => T): T {
+  return span ? span.within(send) : send()
 }

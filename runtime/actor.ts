@@ -2,6 +2,7 @@
 import type { Ref, SendResult } from '../protocol/address.ts'
 import { none, type Schema } from '../protocol/schema.ts'
 import type { Environment } from './environment.ts'
+import type { Span } from './spans.ts'
 import type { Backoff, RestartLimit, RestartPolicy, Supervision } from './supervision.ts'
 import type { Topic } from './topics.ts'
 
@@ -124,6 +125,11 @@ export interface Context<Message> {
   load(ref: Ref<never>): number | undefined
   /** Runs a promise beside the mailbox; its outcome comes back as a message to self. */
   pipe<T>(promise: Promise<T>, toMessage: (outcome: Outcome<T>) => Message): void
+  /**
+   * Begins a trace for work outside of turns, where somebody wants traces, and then for one call in so many;
+   * what is sent `within` it carries it. End it when the work is done.
+   */
+  span(name: string): Span | undefined
   /** Tells self after `ms`; the returned function cancels it, and so does the end of this life. */
   after(ms: number, message: Message): () => void
   /** Tells self every `ms`, the first time after `ms`. */

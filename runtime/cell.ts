@@ -91,7 +91,7 @@ function runTurn(kernel: Kernel, cell: Cell, life: ActorLife, letter: TurnLetter
   turn.trace = trace
   life.letter = letter
   try {
-    if (trace !== undefined && inspector.isTracing && isSampled(trace)) {
+    if (trace !== undefined && inspector.isSpanning && isSampled(trace)) {
       runSpan(kernel, cell, life, letter, trace)
     } else {
       answer(kernel, cell, life, letter)

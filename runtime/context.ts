@@ -18,6 +18,7 @@ import { spawnCell } from './cell.ts'
 import type { Environment } from './environment.ts'
 import { childrenOf, Life } from './lives.ts'
 import type { Letter } from './mailbox.ts'
+import { beginTrace } from './spans.ts'
 import type { Topic } from './topics.ts'
 
 export class LifeContext extends Life implements Context<unknown> {
@@ -97,6 +98,10 @@ export class LifeContext extends Life implements Context<unknown> {
         (error: unknown) => settle({ ok: false, error: asError(error) }),
       )
     }
+  }
+
+  get span(): Context<unknown>['span'] {
+    return (name) => beginTrace(this.kernel, this.cell, name)
   }
 
   get after(): Context<unknown>['after'] {

@@ -161,6 +161,13 @@ export {
   type System,
   type SystemOptions,
 } from './system.ts'
+export type { Span } from './spans.ts'
+export {
+  exportTraces,
+  type TraceExport,
+  type TraceExportOptions,
+  traceExportOptions,
+} from './trace-export.ts'
 export type { LinkFault } from './transport/gate.ts'
 export { type Topic, topic } from './topics.ts'
 export { type ComputeMethods, serveCompute } from './worker/compute.ts'

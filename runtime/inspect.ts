@@ -57,18 +57,27 @@ export type InspectionEvent =
 export type Listener = (event: InspectionEvent) => void
 
 export interface Inspector {
-  /** Whether someone wants the `routed` and `span` events: there is one per envelope. */
+  /** Whether someone wants the `routed` events: there is one per envelope. */
   readonly isTracing: boolean
+  /** Whether someone wants the `span` events: there is one per turn of a sampled trace. */
+  readonly isSpanning: boolean
+  /** Whether a new trace is to be sampled: one in so many calls. */
+  isSampleDue(): boolean
   /** Of events since the start, by type. */
   readonly counts: Readonly<Record<InspectionEvent['type'], number>>
   emit(event: InspectionEvent): void
   /** The returned function ends the listening. */
-  listen(listener: Listener, isTracing: boolean): () => void
+  listen(listener: Listener, wanted: Wanted): () => void
+}
+
+/** `spans`: of so many new traces one is sampled, at least for those who ask for the most. */
+export interface Wanted {
+  readonly routed?: boolean
+  readonly spans?: number
 }
 
 export function createInspector(): Inspector {
-  /** Listener -> whether it wants `routed` events. */
-  const listeners = new Map<Listener, boolean>()
+  const listeners = new Map<Listener, Wanted>()
   const counts = {
     spawned: 0,
     routed: 0,
@@ -85,27 +94,50 @@ export function createInspector(): Inspector {
     log: 0,
   }
   let tracing = 0
+  /** One in so many new traces is sampled; 0: none. */
+  let every = 0
+  let begun = 0
+
+  function count(): void {
+    const all = [...listeners.values()]
+    tracing = all.filter(({ routed = false }) => routed).length
+    const wanted = all.flatMap(({ spans = 0 }) => (spans > 0 ? [spans] : []))
+    every = wanted.length === 0 ? 0 : Math.min(...wanted)
+  }
+
   return {
     counts,
     get isTracing() {
       return tracing > 0
     },
+    get isSpanning() {
+      return tracing > 0 || every > 0
+    },
+    isSampleDue() {
+      if (every === 0) return false
+      return begun++ % every === 0
+    },
     emit(event) {
       counts[event.type] += 1
       if (listeners.size === 0) return
-      const isDetail = event.type === 'routed' || event.type === 'span'
-      for (const [listener, isTracing] of listeners) {
-        if (isTracing || !isDetail) tell(listener, event)
+      for (const [listener, wanted] of listeners) {
+        if (isWanted(event, wanted)) tell(listener, event)
       }
     },
-    listen(listener, isTracing) {
-      listeners.set(listener, isTracing)
-      if (isTracing) tracing += 1
+    listen(listener, wanted) {
+      listeners.set(listener, wanted)
+      count()
       return () => {
-        if (listeners.delete(listener) && isTracing) tracing -= 1
+        listeners.delete(listener)
+        count()
       }
     },
   }
+}
+
+function isWanted({ type }: InspectionEvent, { routed = false, spans = 0 }: Wanted): boolean {
+  if (type === 'routed') return routed
+  return type !== 'span' || routed || spans > 0
 }
 
 // A listener's mistake is not the actor's: it surfaces as an uncaught error of the process.

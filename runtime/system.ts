@@ -18,7 +18,7 @@ import { checkResources, type Resources } from './cluster/resources.ts'
 import { LifeContext } from './context.ts'
 import type { Environment } from './environment.ts'
 import { createForwarding } from './forwarding.ts'
-import { createInspector, type InspectionEvent, type Listener } from './inspect.ts'
+import { createInspector, type InspectionEvent, type Listener, type Wanted } from './inspect.ts'
 import { type Cell, describeError, type Kernel, stopCell } from './lives.ts'
 import { createAsks, createRef } from './ref.ts'
 import { createRemoteAsks } from './remote-asks.ts'
@@ -114,8 +114,11 @@ export interface System {
   publish<Event>(topic: Topic<Event>, event: Event): number
   /** Every envelope passes here. */
   route(envelope: Envelope): SendResult
-  /** The returned function ends the listening. `routed` asks for every envelope too, which costs. */
-  inspect(listener: Listener, options?: { readonly routed?: boolean }): () => void
+  /**
+   * The returned function ends the listening. `routed` asks for every envelope too, which costs; `spans` for
+   * the turns of sampled traces, of which `context.span` begins one in so many.
+   */
+  inspect(listener: Listener, options?: Wanted): () => void
   actors(): readonly ActorStatus[]
   metrics(): Metrics
   members(): readonly MemberEntry[]
@@ -356,7 +359,7 @@ export function createSystem(options: SystemOptions): System {
       }),
     publish: (topic, event) => kernel.topics.publish(topic, event),
     route: routing.route,
-    inspect: (listener, { routed = false } = {}) => inspector.listen(listener, routed),
+    inspect: (listener, wanted = {}) => inspector.listen(listener, wanted),
     actors: () => [...cells.values()].map(statusOf),
     metrics: () => ({
       actorsNow: cells.size,

@@ -5,6 +5,7 @@ import type { AnyDefinition } from '../actor.ts'
 import type { Environment } from '../environment.ts'
 import { realEnvironment } from '../environment-real.ts'
 import { describeError } from '../lives.ts'
+import { exportTraces, traceExportOptions } from '../trace-export.ts'
 import { openParent } from './parent.ts'
 import { type LastWords, readAssignment, type Service, serveAssignment } from './serve.ts'
 
@@ -43,6 +44,8 @@ export async function runWorker(options: RunWorkerOptions): Promise<void> {
     ...(isDeviceFault && { isDeviceFault }),
   })
   fail = service.fail
+  const traces = traceExportOptions(process.env)
+  if (traces) exportTraces(service.system, traces)
   if (isDebugging()) reportCrashes(service.system)
   await service.started
 }
