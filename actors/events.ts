@@ -1,6 +1,7 @@
 // What a run tells the outside: progress, deaths, recoveries, results. The command line, the HTTP
 // control plane and scripts read this one stream.
 import type { DeviceReason } from '../runtime/index.ts'
+import type { Transcript } from './insight.ts'
 import type { Accuracy, Report, ReportedErrorRate } from './report.ts'
 
 export type PhaseName =
@@ -55,6 +56,12 @@ export type RunEvent =
       readonly model: string
       readonly set: 'development' | 'test'
       readonly errorRate: ReportedErrorRate
+    }
+  /** What a model heard of some development strings: the same ones each time. */
+  | {
+      readonly type: 'transcripts'
+      readonly model: string
+      readonly sample: readonly Transcript[]
     }
   /** Of the averaged weights, while training and at its end. */
   | {

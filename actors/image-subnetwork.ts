@@ -84,6 +84,8 @@ function handle(subnetwork: Subnetwork, message: Message, context: Context<Messa
         stashedMax: stage.stashedMax,
         copies: stage.slots.length,
       })
+    case 'timeline':
+      return void message.replyTo.tell(stage.lately.recent())
     case 'fail':
       return context.pipe(compute.call('fail', message.how), (outcome) => ({
         type: 'failed',

@@ -7,6 +7,16 @@ export {
   listDevices,
 } from './devices.ts'
 export type { PhaseName, RunEvent } from './events.ts'
+export {
+  BusyError,
+  type ImageInsight,
+  NotComputedError,
+  type PipelineInsight,
+  type RunInsight,
+  type SpeechInsight,
+  UnknownIdError,
+  UnreadableError,
+} from './insight.ts'
 export type { ImageOptions } from './image/options.ts'
 export { predictPart } from './image/predict/part.ts'
 export {
@@ -34,5 +44,6 @@ export { RunInUseError } from './run-lock.ts'
 export { imageTrainer, modelTrainer, sequenceTrainer } from './trainer.ts'
 export { decodeFolder } from './speech/decode.ts'
 export { OptionError } from './run/options.ts'
+export { openTranscriber, type Transcriber } from './speech/transcriber.ts'
 export type { SpeechOptions } from './speech/options.ts'
 export { RunFailedError, RunStoppedError } from './run/world.ts'

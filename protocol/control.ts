@@ -407,8 +407,8 @@ export const Timeline = z
         idleShare: z.number().meta({ description: 'of the bubble, 0 to 1' }),
         spans: z.array(
           z.object({
-            kind: z.enum(['forward', 'backward', 'push', 'wait']),
-            minibatch: count,
+            kind: z.enum(['forward', 'backward', 'both', 'push', 'wait']),
+            minibatch: count.nullable(),
             from: z.number().meta({ description: 'seconds' }),
             to: z.number(),
           }),

@@ -50,6 +50,7 @@ export const SubnetworkMessage = union({
   /** To the head: this attempt cannot go on. */
   broken: { attempt: integer, cause: text },
   status: { replyTo: replyTo<SubnetworkStatus>() },
+  timeline: { replyTo: replyTo<StageTimeline>() },
   /** For chaos: the compute thread loses its device, or hangs. */
   fail: { how: literal('fault', 'hang') },
 })
@@ -63,6 +64,17 @@ export interface SubnetworkStatus {
   readonly stashedMax: number
   /** Copies of the parameters that were ever held at a time. */
   readonly copies: number
+}
+
+/** What a stage did lately, in milliseconds of its own clock. */
+export interface StageTimeline {
+  readonly now: number
+  /** Milliseconds since 1970, of `now`. */
+  readonly wallTime: number
+  /** From when on it remembers everything. */
+  readonly since: number
+  /** Four numbers each: kind, minibatch, from, to. */
+  readonly spans: readonly number[]
 }
 
 export const subnetworkRef = ref<SubnetworkMessage>()

@@ -77,6 +77,8 @@ export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
       const detail = event.detail === undefined ? '' : `: ${event.detail}`
       return { lines: [paint(DIM, `${event.what}${detail}`)] }
     }
+    case 'transcripts':
+      return { lines: [] }
     case 'skipped':
       return { lines: [paint(DIM, `skipped ${event.name}: ${event.reason}`)] }
     case 'note':

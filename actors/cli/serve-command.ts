@@ -3,7 +3,8 @@ import { type Disk, realEnvironment } from '../../runtime/index.ts'
 import { askFile } from '../control/model-book.ts'
 import { startControl } from '../control/serve.ts'
 import { openPredictor } from '../image/predict/predictor.ts'
-import { ModelError, openTranscriber } from '../speech/transcriber.ts'
+import { ModelError } from '../speech/recogniser.ts'
+import { openTranscriber } from '../speech/transcriber.ts'
 import { helpOf, type OptionTable, readOptions } from './options.ts'
 
 export const serveOptions: OptionTable = {

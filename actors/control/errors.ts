@@ -7,7 +7,7 @@ import { ChaosPlanError } from '../chaos-plan.ts'
 import { DeviceUnavailableError } from '../devices.ts'
 import { ImageFolderError } from '../image/folder.ts'
 import { ModelCardError } from '../image/card.ts'
-import { BusyError, NoInsightError, UnknownUtteranceError } from '../insight.ts'
+import { BusyError, NotComputedError, UnknownIdError, UnreadableError } from '../insight.ts'
 import { NotPossibleError } from '../run/steering.ts'
 import { OptionError } from '../run/options.ts'
 import { RunRecordError } from '../run/record.ts'
@@ -50,13 +50,14 @@ const rows: readonly Row[] = [
     name: 'protected-actor',
     title: 'The runtime needs it',
   },
-  { kinds: [NoInsightError], status: 404, name: 'no-insight', title: 'This run has no such thing' },
+  { kinds: [UnknownIdError], status: 404, name: 'unknown-id', title: 'There is no such thing' },
   {
-    kinds: [UnknownUtteranceError],
-    status: 404,
-    name: 'unknown-utterance',
-    title: 'There is no such utterance',
+    kinds: [NotComputedError],
+    status: 409,
+    name: 'not-computed',
+    title: 'The run has not come so far',
   },
+  { kinds: [UnreadableError], status: 422, name: 'no-input', title: 'It cannot be read' },
   { kinds: [BusyError], status: 503, name: 'busy', title: 'Too much waits' },
   {
     kinds: [ModelCardError, OnnxFileError],

@@ -2,7 +2,7 @@
 import type { Predictions } from '../../protocol/control.ts'
 import type { Disk } from '../../runtime/index.ts'
 import { openPredictor } from '../image/predict/predictor.ts'
-import type { RunInsight } from '../insight.ts'
+import type { RunInsight, SpeechInsight } from '../insight.ts'
 import { openTranscriber } from '../speech/transcriber.ts'
 import { createBatcher, type Upload } from './batcher.ts'
 
@@ -72,24 +72,22 @@ function namedAlike(answers: readonly Answered[]): Answers {
   )
 }
 
-/** What a run under way can be asked, with the parameters that it has now. */
-export function askInsight({ classify, transcribe }: RunInsight): Ask | undefined {
-  if (transcribe) return askTranscriber({ transcribe })
-  if (!classify) return undefined
+/** What a run can be asked, with the parameters that it has now. */
+export function askInsight({ speech, image }: RunInsight): Ask | undefined {
+  if (speech) return askTranscriber(speech)
+  if (!image) return undefined
   return (uploads, top) =>
     eachOf(uploads, async ({ bytes }) => {
-      const predictions = await classify(bytes)
-      return { predictions: predictions.slice(0, top).map((each) => ({ ...each })) }
+      const seen = await image.classify(bytes)
+      return { predictions: seen.top.slice(0, top).map((each) => ({ ...each })) }
     })
 }
 
-type Transcribe = NonNullable<RunInsight['transcribe']>
-
-function askTranscriber({ transcribe }: { readonly transcribe: Transcribe }): Ask {
+function askTranscriber({ transcribe }: Pick<SpeechInsight, 'transcribe'>): Ask {
   return (uploads) =>
     eachOf(uploads, async ({ bytes }) => {
-      const { words } = await transcribe(bytes)
-      return { words: words.map((word) => ({ ...word })) }
+      const { times } = await transcribe(bytes)
+      return { words: times.map((word) => ({ ...word })) }
     })
 }
 

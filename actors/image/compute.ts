@@ -1,7 +1,13 @@
 // What the compute thread of an image run does: minibatches to gradients, test images to hits. Parameters
 // and gradients are shared memory; images are a mapped file.
-import { fillMinibatch, noAugmentation } from '../../models/images/augmentation.ts'
-import { countHits, type Hits } from '../../models/images/accuracy.ts'
+import { fillMinibatch, noAugmentation, normalisePlanes } from '../../models/images/augmentation.ts'
+import {
+  countHits,
+  type Hits,
+  predictedClasses,
+  type TopClasses,
+  topClasses,
+} from '../../models/images/accuracy.ts'
 import { type ImageStore, openImageStore } from '../../models/images/image-store.ts'
 import { type ImageMinibatches, imageMinibatches } from '../../models/images/minibatches.ts'
 import { normOf } from '../../models/optimizers/index.ts'
@@ -22,8 +28,26 @@ export interface ImageCompute {
   fail(how: TrainerFault): void
   /** Before `evaluate`, in a thread of the control process. */
   openEvaluation(task: ImageTask): void
-  evaluate(request: EvaluationRequest): Promise<Hits>
+  evaluate(request: EvaluationRequest): Promise<EvaluatedPart>
+  /** One image that is none of the test set. */
+  classify(request: ClassifyRequest): Promise<TopClasses>
 }
+
+export interface EvaluatedPart {
+  readonly hits: Hits
+  /** Class of each image, as `predictedClasses` has it. */
+  readonly predicted: Uint16Array
+  /** `TOP` for each. */
+  readonly top: TopClasses
+}
+
+export interface ClassifyRequest {
+  readonly parameters: Float32Array
+  /** 3 x size x size bytes. */
+  readonly planes: Uint8Array
+}
+
+export const TOP = 5
 
 export interface EvaluationRequest {
   readonly parameters: Float32Array
@@ -72,6 +96,12 @@ export function imageCompute({ disk, clock }: { disk: Disk; clock: Clock }): Ima
       evaluating = openSet(task, task.test)
     },
     evaluate: (request) => evaluateStep(whenOpened(evaluating), request),
+    async classify({ parameters, planes }) {
+      const { store, network } = whenOpened(evaluating)
+      const image = new Float32Array(planes.length)
+      normalisePlanes(planes, store, image)
+      return topClasses(await network.evaluate(parameters, image), 1, TOP)
+    },
   }
 }
 
@@ -117,15 +147,17 @@ function standStill(
 async function evaluateStep(
   { store, network }: Opened,
   { parameters, from, to }: EvaluationRequest,
-): Promise<Hits> {
+): Promise<EvaluatedPart> {
   const { size } = network.network.options
   const indices = Uint32Array.from({ length: to - from }, (_, index) => from + index)
   const images = new Float32Array(indices.length * 3 * size ** 2)
   const random = randomFor('none')
   fillMinibatch({ store, indices, augmentation: noAugmentation, random, into: images })
   const logits = await network.evaluate(parameters, images)
-  return countHits(
-    logits,
-    Array.from(indices, (index) => store.labels[index] ?? 0),
-  )
+  const labels = Array.from(indices, (index) => store.labels[index] ?? 0)
+  return {
+    hits: countHits(logits, labels),
+    predicted: predictedClasses(logits, labels),
+    top: topClasses(logits, labels.length, TOP),
+  }
 }

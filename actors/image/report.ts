@@ -30,7 +30,7 @@ export async function concludeImages(
   const { statuses, network, images, evaluator } = end
   const parameters = await halt.until(cluster.pull('average'))
   emit({ type: 'phase', phase: 'evaluate', total: images.sizes.test, unit: 'images' })
-  const accuracy = await timed(world, 'evaluate', evaluator.evaluate(parameters))
+  const accuracy = await timed(world, 'evaluate', evaluator.evaluate(parameters, options.network))
   emit({ type: 'accuracy', model: options.network, set: 'test', accuracy })
   // Of scores that are no numbers not even the fifth is right.
   const isNothing = accuracy.top5 === 0 && run.record.tally.nonFinite > 0

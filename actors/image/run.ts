@@ -13,9 +13,12 @@ import { startProcesses } from '../run/processes.ts'
 import { emptyRecord, openRecord } from '../run/record.ts'
 import { keep, timed, type UnderWay } from '../run/world.ts'
 import { type ImageEvaluator, imageEvaluator } from './evaluator.ts'
+import { imageLooker } from './insight.ts'
 import type { CompleteImageOptions } from './options.ts'
 import { planImages } from './plan.ts'
 import { costsOf, pipelineOf } from './pipeline/partition.ts'
+import { stagesOf } from '../pipeline/processes.ts'
+import { pipelineLooker } from '../pipeline/timeline.ts'
 import { type PreparedImages, prepareImages } from './prepare.ts'
 import { concludeImages } from './report.ts'
 import { type ImageTask, imageLayout, sectionsOf } from './task.ts'
@@ -46,7 +49,9 @@ async function runImages(world: ImageWorld, life: Life): Promise<ImageReport> {
   const task = taskOf(options, images)
   const network = imageNetwork(task.network)
   const part = planImages(options, images.sizes.train)
-  const evaluator = await halt.until(imageEvaluator({ threads, task, images: images.sizes.test }))
+  const looker = imageLooker(world, task, life)
+  const judging = { threads, task, images: images.sizes.test, looker }
+  const evaluator = await halt.until(imageEvaluator(judging))
   const pipeline =
     options.subnetworks > 1
       ? await halt.until(cutReplicas(world, { network, task, threads }))
@@ -72,10 +77,15 @@ async function runImages(world: ImageWorld, life: Life): Promise<ImageReport> {
     onStep: () => {},
   }
   life.underWay = run
+  looker.begun(run)
+  const stages = stagesOf(options, part.trainers)
+  const pipelined = pipeline && pipelineLooker(opened.system, stages, life)
+  life.insight = { image: looker.insight, ...(pipelined && { pipeline: pipelined.insight }) }
   // The world did not refuse: from here on a run that dies can be resumed.
   keep(run)
   if (!run.record.finished.includes(part.name)) {
     await trainImages(run, { part, network, evaluator })
+    await pipelined?.ending()
   }
   const statuses = await halt.until(cluster.statuses())
   return await halt.until(concludeImages(run, { statuses, network, images, evaluator }))
@@ -123,8 +133,9 @@ async function trainImages(
       if (epoch % every > 0) return
       // One after the other: a slow one must not meet the next.
       evaluating = evaluating.then(async () => {
-        const accuracy = await evaluator.evaluate(await cluster.pull('average'))
-        world.emit({ type: 'accuracy', model: `epoch ${epoch}`, set: 'test', accuracy })
+        const name = `epoch ${epoch}`
+        const accuracy = await evaluator.evaluate(await cluster.pull('average'), name)
+        world.emit({ type: 'accuracy', model: name, set: 'test', accuracy })
       })
       evaluating.catch(halt.because)
     },

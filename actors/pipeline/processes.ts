@@ -4,6 +4,14 @@ import type { Range } from '../../models/parameters.ts'
 import { assert } from '../../protocol/assert.ts'
 import type { Address } from '../../protocol/address.ts'
 
+/** A subnetwork of a replica. */
+export interface Stage {
+  readonly stage: number
+  readonly replica: number
+  /** Its process. */
+  readonly name: string
+}
+
 export interface Pipeline {
   /** Of a replica. */
   readonly subnetworks: number
@@ -19,9 +27,11 @@ export interface Pipeline {
   readonly partOf: (subnetwork: number) => object
 }
 
+type Cut = Pick<Pipeline, 'subnetworks'>
+
 export const SUBNETWORK = 'subnetwork'
 
-export function subnetworkName({ subnetworks }: Pipeline, replica: number, subnetwork: number) {
+export function subnetworkName({ subnetworks }: Cut, replica: number, subnetwork: number) {
   return `${SUBNETWORK}-${replica * subnetworks + subnetwork}`
 }
 
@@ -31,10 +41,17 @@ export function replicaOf(pipeline: Pipeline, name: string): readonly string[] {
   return namesOf(pipeline, replica)
 }
 
-export function namesOf(pipeline: Pipeline, replica: number): readonly string[] {
+export function namesOf(pipeline: Cut, replica: number): readonly string[] {
   return Array.from({ length: pipeline.subnetworks }, (_, subnetwork) =>
     subnetworkName(pipeline, replica, subnetwork),
   )
+}
+
+/** All subnetworks of all replicas, as people look at them. */
+export function stagesOf(pipeline: Cut, replicas: number): Stage[] {
+  return Array.from({ length: replicas }, (_, replica) =>
+    namesOf(pipeline, replica).map((name, stage) => ({ name, stage, replica })),
+  ).flat()
 }
 
 /** Plain data, as a process is told it: refs are addresses. */

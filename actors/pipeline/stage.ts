@@ -20,6 +20,7 @@ import { within } from '../deadline.ts'
 import { type ParameterClient, type ParameterCopy, parameterClient } from '../parameter-client.ts'
 import { judgeAnswers, type PhaseRequest } from '../trainer.ts'
 import type { SubnetworkConfig } from './config.ts'
+import { type SpanRing, spanRing } from './spans.ts'
 
 /** What a compute thread is asked for; `gradient` is filled in place. */
 export interface MicroRequest {
@@ -113,6 +114,7 @@ export interface Stage {
   /** Pushes on their way, by step: a step that is done again meanwhile is not pushed again. */
   readonly pushes: Map<string, Promise<readonly Pushed[]>>
   stashedMax: number
+  readonly lately: SpanRing
 }
 
 export function createStage(config: SubnetworkConfig, world: StageWorld): Stage {
@@ -135,6 +137,7 @@ export function createStage(config: SubnetworkConfig, world: StageWorld): Stage 
     openedPhase: 0,
     pushes: new Map(),
     stashedMax: 0,
+    lately: spanRing(clock),
   }
 }
 
@@ -198,7 +201,8 @@ export function pushPass(stage: Stage, pass: number, world: StageWorld): void {
   const pushed = stage.pushes.get(step) ?? push(stage, { ...flow, begin, slot })
   stage.pushes.set(step, pushed)
   const forget = (): void => void stage.pushes.delete(step)
-  pushed.then(forget, forget)
+  const ended = stage.lately.begin('push', begin.sequence)
+  for (const after of [forget, ended]) pushed.then(after, after)
   slot.uses += 1
   const release = (): number => (slot.uses -= 1)
   pushed.then(release, release)
@@ -318,7 +322,8 @@ function compute(stage: Stage, move: Exclude<Move, { type: 'wait' }>, world: Sta
   const computed = world.compute.call(method, request) as Promise<MicroResult>
   slot.uses += 1
   const release = (): number => (slot.uses -= 1)
-  computed.then(release, release)
+  const ended = stage.lately.begin(method, begin.sequence)
+  for (const after of [release, ended]) computed.then(after, after)
   const what = 'the compute thread finished no micro-batch'
   const of = { attempt: stage.attempt, pass }
   world.pipe(within(world.clock, config.stepMsMax, computed, what), (outcome) => ({

@@ -5,8 +5,11 @@ import {
   createPool,
   createSystem,
   type Environment,
+  exportTraces,
   type Pool,
   type System,
+  type TraceExport,
+  traceExportOptions,
 } from '../../runtime/index.ts'
 import { within } from '../deadline.ts'
 import { lockRun } from '../run-lock.ts'
@@ -40,11 +43,14 @@ export interface Life {
   unlock?: () => void
   threads?: readonly ComputeThread[]
   system?: System
+  traces?: TraceExport
   pool?: Pool
   underWay?: UnderWay
   insight?: RunInsight
-  /** Its threads and processes are gone, or about to be. */
-  isOver?: boolean
+  /** Its processes are ending, or ended. */
+  isOver: boolean
+  /** What comes, or nothing where the run ends first. */
+  whileUnderWay<T>(promise: Promise<T>): Promise<T | undefined>
 }
 
 /** What a run has once its life is opened. */
@@ -68,7 +74,12 @@ export function startRun<Options extends RunOptions, Report>(
     },
   }
   const halt = createHalt()
-  const life: Life = { halt }
+  const gone = Promise.withResolvers<undefined>()
+  const life: Life = {
+    halt,
+    isOver: false,
+    whileUnderWay: (promise) => Promise.race([promise, gone.promise]),
+  }
   const done = halt.until(run(world, life)).then(
     (report) => {
       course.end = 'finished'
@@ -79,7 +90,11 @@ export function startRun<Options extends RunOptions, Report>(
       throw error
     },
   )
-  const over = done.finally(() => endLife(life))
+  const over = done.finally(async () => {
+    life.isOver = true
+    gone.resolve(undefined)
+    await endLife(life)
+  })
   over.catch(() => {})
 
   async function stop(): Promise<void> {
@@ -113,9 +128,9 @@ export function startRun<Options extends RunOptions, Report>(
 }
 
 async function endLife(life: Life): Promise<void> {
-  life.isOver = true
   await life.underWay?.cluster.stop()
   await life.pool?.stop()
+  await life.traces?.stop()
   life.system?.stop()
   for (const thread of life.threads ?? []) thread.close()
   life.unlock?.()
@@ -160,6 +175,8 @@ export async function openLife<Record extends RunRecord>(
     onEscalated: (cause) => life.halt.because(failure(world, cause)),
   })
   life.system = system
+  const traces = traceExportOptions(process.env)
+  if (traces) life.traces = exportTraces(system, traces)
   await life.halt.until(system.listen())
   const { workerModule: module, allowFaults = false } = world
   const pool = createPool({ system, module, life: record.life, allowFaults })

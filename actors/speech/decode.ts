@@ -24,7 +24,9 @@ import {
 import { randomFor } from '../../protocol/random.ts'
 import { type Environment, realEnvironment } from '../../runtime/index.ts'
 import type { ModelCard } from './model.ts'
-import { openTranscriber, type TimedWord } from './transcriber.ts'
+import { refusalOf } from './preparation.ts'
+import { openModel } from './recogniser.ts'
+import { DECODING_BEAM } from './view.ts'
 
 export interface DecodeFolderOptions {
   /** `model.onnx` of a run. */
@@ -49,7 +51,12 @@ export interface DecodedUtterance {
   readonly words: readonly string[]
   /** Empty where there is no transcript. */
   readonly reference: readonly string[]
-  readonly times: readonly TimedWord[]
+  /** In seconds. */
+  readonly times: readonly {
+    readonly word: string
+    readonly start: number
+    readonly duration: number
+  }[]
 }
 
 export interface DecodedFolder {
@@ -61,9 +68,13 @@ export interface DecodedFolder {
   readonly notes: readonly string[]
 }
 
+const FRAME_SECONDS = 0.01
+/** Ten minutes: what the decoder remembers grows with the recording. */
+const FRAMES_MAX = 60_000
+
 export async function decodeFolder(options: DecodeFolderOptions): Promise<DecodedFolder> {
   const { disk } = options.environment ?? realEnvironment({ seed: 0 })
-  const { card, recognise } = await openTranscriber({ disk, model: options.model })
+  const { card, words: names, decoder, features, scoresOf } = await openModel(disk, options.model)
   const files = { readFile: disk.read, listFiles: disk.list }
   const rate = card.features.sampleFrequency
   const { utterances, skipped, hasText, notes } = openFolder(options, card, files)
@@ -71,12 +82,26 @@ export async function decodeFolder(options: DecodeFolderOptions): Promise<Decode
   const left: Skipped[] = [...skipped]
   const sounds: SoundCounts = {}
   const skip = (one: Skipped) => void left.push(one)
-  const loading = { rate, skip, counts: sounds }
-  for await (const { utterance, samples } of loadUtterances(utterances, loading)) {
+  for await (const { utterance, samples } of loadUtterances(utterances, {
+    rate,
+    skip,
+    counts: sounds,
+  })) {
+    const made = features(samples)
+    const reason = refusalOf(made, FRAMES_MAX)
+    if (reason !== undefined) {
+      skip({ name: utterance.id, reason })
+      continue
+    }
+    const options = { acousticScale: card.decoding.scale, beam: DECODING_BEAM }
+    const found = decoder.decode(await scoresOf(made), options) ?? []
+    const times = found.map(({ word, start, end }) => ({
+      word: names[word] ?? '',
+      start: start * FRAME_SECONDS,
+      duration: (end - start) * FRAME_SECONDS,
+    }))
     const { id, words: reference } = utterance
-    const times = await recognise(samples)
-    if (typeof times === 'string') skip({ name: id, reason: times })
-    else decoded.push({ id, words: times.map(({ word }) => word), reference, times })
+    decoded.push({ id, words: times.map(({ word }) => word), reference, times })
   }
   if (decoded.length === 0) {
     const [first] = left

@@ -5,13 +5,12 @@ import { type Decoder, decoder } from '../../models/sequence/decoder.ts'
 import type { Alignment } from '../../models/sequence/decoding-graph.ts'
 import { countErrors, type ErrorCounts } from '../../models/sequence/error-rate.ts'
 import { type FeatureStore, openFeatureStore } from '../../models/sequence/feature-store.ts'
-import { phoneOf, threeStates } from '../../models/sequence/topology.ts'
-import { type WordArc, wordArcs } from '../../models/sequence/word-lattice.ts'
 import { assert } from '../../protocol/assert.ts'
 import { type ComputeWorld, logPriorsOf } from './compute.ts'
-import { decodingGraph, pdfCount, phones, transcriptGraph, wordNumbers, words } from './graph.ts'
+import { decodingGraph, pdfCount, transcriptGraph, wordNumbers } from './graph.ts'
 import { type SpeechNetwork, speechNetwork } from './network.ts'
 import { alignmentOf, featuresPath, openAlignments, type SetName, type SpeechTask } from './task.ts'
+import { DECODING_BEAM } from './view.ts'
 
 /** Acoustic scale and word bonus. */
 export interface DecodingSetting {
@@ -27,10 +26,19 @@ export interface DecodeRequest {
   /** Whose priors the acoustic scores are divided by. */
   readonly alignments: string
   readonly settings: readonly DecodingSetting[]
+  /** Of so many utterances, by their number, the words are answered too. */
+  readonly wordsBelow: number
+}
+
+/** How one utterance is heard with one setting. */
+export interface Heard {
+  readonly errors: ErrorCounts
+  /** Numbers. */
+  readonly words?: readonly number[]
 }
 
 /** Per utterance, per setting. */
-export type ErrorTable = readonly (readonly ErrorCounts[])[]
+export type HeardTable = readonly (readonly Heard[])[]
 
 export interface AlignRequest {
   readonly from: number
@@ -40,55 +48,11 @@ export interface AlignRequest {
   readonly scale: number
 }
 
-/** One utterance, or some, at one setting. */
-export interface LookRequest {
-  readonly set: SetName
-  readonly parameters: Float32Array
-  readonly alignments: string
-  readonly setting: DecodingSetting
-}
-
-export interface SeenLattice {
-  readonly frames: number
-  readonly words: readonly { readonly word: string; readonly start: number; readonly end: number }[]
-  readonly arcs: readonly (WordArc & { readonly name: string })[]
-  /** Phone by phone, along the best path. */
-  readonly phones: readonly {
-    readonly phone: string
-    readonly start: number
-    readonly end: number
-  }[]
-}
-
 export interface SpeechDecoding {
-  /** Words of each utterance of a part. */
-  recognise(
-    request: LookRequest & { from: number; to: number },
-  ): Promise<readonly (readonly string[])[]>
-  /** Nothing where no path is left. */
-  look(request: LookRequest & { index: number }): Promise<SeenLattice | undefined>
   openDecoding(task: SpeechTask): void
-  decode(request: DecodeRequest): Promise<ErrorTable>
+  decode(request: DecodeRequest): Promise<HeardTable>
   /** Alignments of a part of the training set, and the utterances that kept their old one. */
   align(request: AlignRequest): Promise<{ alignments: Alignment[]; refused: string[] }>
-}
-
-/** Beyond this below the best a path does not come back: found by decoding without a beam. */
-const DECODING_BEAM = 60
-
-/** What is so much less likely than the best path is not drawn. */
-const LOOK_BEAM = 12
-
-/** Frames of one phone in a row are one stretch. */
-function phonesAlong(pdfs: Int32Array): SeenLattice['phones'] {
-  const stretches: { phone: string; start: number; end: number }[] = []
-  pdfs.forEach((pdf, frame) => {
-    const phone = phones[phoneOf(threeStates, pdf)] ?? ''
-    const last = stretches.at(-1)
-    if (last?.phone === phone) last.end = frame + 1
-    else stretches.push({ phone, start: frame, end: frame + 1 })
-  })
-  return stretches
 }
 
 /** Utterances of one forward pass. */
@@ -154,58 +118,22 @@ export function speechDecoding({ disk, clock }: ComputeWorld): SpeechDecoding {
       stores.clear()
       opened = { task, network: speechNetwork(task.network, { threads: task.threads, clock }) }
     },
-    async decode({ settings, alignments, ...part }) {
+    async decode({ settings, alignments, wordsBelow, ...part }) {
       const logPriors = logPriorsOf(alignmentsOf(alignments), pdfCount)
-      const table: ErrorCounts[][] = []
-      await forEachScored({ ...part, logPriors }, ({ words }, scores) => {
-        const reference = wordNumbers(words)
+      const table: Heard[][] = []
+      await forEachScored({ ...part, logPriors }, ({ words: spoken }, scores) => {
+        const reference = wordNumbers(spoken)
+        const isKept = part.from + table.length < wordsBelow
         table.push(
           settings.map(({ scale, bonus }) => {
             const options = { acousticScale: scale, beam: DECODING_BEAM }
             const decoded = decoderOf(bonus).decode(scores, options) ?? []
-            return countErrors(
-              reference,
-              decoded.map(({ word }) => word),
-            )
+            const words = decoded.map(({ word }) => word)
+            return { errors: countErrors(reference, words), ...(isKept && { words }) }
           }),
         )
       })
       return table
-    },
-    async recognise({ setting, alignments, ...part }) {
-      const logPriors = logPriorsOf(alignmentsOf(alignments), pdfCount)
-      const options = { acousticScale: setting.scale, beam: DECODING_BEAM }
-      const made: string[][] = []
-      await forEachScored({ ...part, logPriors }, (_, scores) => {
-        const decoded = decoderOf(setting.bonus).decode(scores, options) ?? []
-        made.push(decoded.map(({ word }) => words[word] ?? ''))
-      })
-      return made
-    },
-    async look({ setting, alignments, index, ...part }) {
-      const logPriors = logPriorsOf(alignmentsOf(alignments), pdfCount)
-      let seen: SeenLattice | undefined
-      await forEachScored(
-        { ...part, from: index, to: index + 1, logPriors },
-        ({ frames }, scores) => {
-          const acousticScale = setting.scale
-          const options = { acousticScale, beam: DECODING_BEAM, latticeBeam: LOOK_BEAM }
-          const search = decoderOf(setting.bonus)
-          const lattice = search.makeLattice(scores, options)
-          const best = search.decode(scores, options)
-          if (!lattice || !best) return
-          const named = best.map(({ word, ...span }) => ({ word: words[word] ?? '', ...span }))
-          const arcs = wordArcs(lattice, acousticScale).map((arc) => ({
-            ...arc,
-            name: arc.word === 0 ? '' : (words[arc.word] ?? ''),
-          }))
-          const graph = transcriptGraph(named.map(({ word }) => word))
-          const aligned = align(graph, { values: scores, pdfs: pdfCount, scale: acousticScale })
-          const pdfs = aligned.aligned ? aligned.alignment.pdfs : new Int32Array()
-          seen = { frames, words: named, arcs, phones: phonesAlong(pdfs) }
-        },
-      )
-      return seen
     },
     async align({ alignments, scale, ...part }) {
       const before = alignmentsOf(alignments)

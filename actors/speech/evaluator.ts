@@ -10,7 +10,9 @@ import { assert } from '../../protocol/assert.ts'
 import { randomFor } from '../../protocol/random.ts'
 import type { ComputeThread } from '../../runtime/environment.ts'
 import { inParts } from '../part-work.ts'
-import type { DecodingSetting, ErrorTable } from './decoding.ts'
+import { insightLimits } from '../insight.ts'
+import type { DecodeRequest, DecodingSetting, HeardTable } from './decoding.ts'
+import { words } from './graph.ts'
 import type { PreparedCorpus } from './prepare.ts'
 import type { SetName, SpeechTask } from './task.ts'
 
@@ -18,6 +20,8 @@ export interface Evaluation {
   readonly setting: DecodingSetting
   readonly errorRate: ErrorRate
   readonly utterances: readonly ErrorCounts[]
+  /** Of development strings, the first ones: what was heard, in the order of the store. */
+  readonly hypotheses: readonly (readonly string[])[]
 }
 
 export interface Evaluator {
@@ -50,14 +54,15 @@ export async function speechEvaluator(options: {
 
   async function decode(
     set: SetName,
-    request: { parameters: Float32Array; alignments: string; settings: readonly DecodingSetting[] },
+    request: Omit<DecodeRequest, 'set' | 'from' | 'to' | 'wordsBelow'>,
     onDone: (utterances: number) => void = () => {},
-  ): Promise<ErrorTable> {
-    const table: (readonly ErrorCounts[])[] = []
-    await inParts<ErrorTable>(threads, {
+  ): Promise<HeardTable> {
+    const table: HeardTable[number][] = []
+    const wordsBelow = set === 'development' ? insightLimits.utterancesMax : 0
+    await inParts<HeardTable>(threads, {
       total: corpus.sizes[set],
       partSize: PART_UTTERANCES,
-      work: (thread, part) => thread.call('decode', { set, ...part, ...request }),
+      work: (thread, part) => thread.call('decode', { set, wordsBelow, ...part, ...request }),
       take(rows, { from, to }) {
         table.push(...rows)
         onDone(to - from)
@@ -66,20 +71,25 @@ export async function speechEvaluator(options: {
     return table
   }
 
-  function evaluate(table: ErrorTable, column: number, setting: DecodingSetting): Evaluation {
-    const utterances = table.map((row) => {
-      const counts = row[column]
-      assert(counts !== undefined, 'a column per setting')
-      return counts
+  function evaluate(table: HeardTable, column: number, setting: DecodingSetting): Evaluation {
+    const heard = table.map((row) => {
+      const one = row[column]
+      assert(one !== undefined, 'a column per setting')
+      return one
     })
-    return { setting, utterances, errorRate: errorRate(utterances, randomFor('bootstrap')) }
+    const utterances = heard.map(({ errors }) => errors)
+    const hypotheses = heard.flatMap(({ words: numbers }) =>
+      numbers ? [numbers.map((number) => words[number] ?? '')] : [],
+    )
+    const rate = errorRate(utterances, randomFor('bootstrap'))
+    return { setting, utterances, hypotheses, errorRate: rate }
   }
 
   return {
     async tune(parameters, alignments) {
       const table = await decode('development', { parameters, alignments, settings: decodingGrid })
       const errors = decodingGrid.map((_, column) =>
-        table.reduce((sum, row) => sum + (row[column] ? errorsOf(row[column]) : 0), 0),
+        table.reduce((sum, row) => sum + (row[column] ? errorsOf(row[column].errors) : 0), 0),
       )
       const column = errors.indexOf(Math.min(...errors))
       const setting = decodingGrid[column]

@@ -1,178 +1,147 @@
-// What a speech run shows: transcripts of development strings and their lattices, by the last model that was
-// evaluated. Made when somebody looks, by the compute threads of the control process, which train nothing.
+// What people look at of a speech run, in its control process: what the last evaluation heard, and by the
+// present model one string in detail, or a sound that somebody sent.
 import { countErrors, errorsOf } from '../../models/sequence/error-rate.ts'
-import { openFeatureStore, type StoredUtterance } from '../../models/sequence/feature-store.ts'
-import type { Lattice, Utterances } from '../../protocol/control.ts'
+import { type FeatureStore, openFeatureStore } from '../../models/sequence/feature-store.ts'
 import { alignedFloat32 } from '../../protocol/tensor.ts'
-import type { ComputeThread, Disk } from '../../runtime/environment.ts'
-import { BusyError, NoInsightError, type RunInsight, UnknownUtteranceError } from '../insight.ts'
+import {
+  insightLimits,
+  type LatticeShown,
+  NotComputedError,
+  type SpeechInsight,
+  type Transcript,
+  UnknownIdError,
+  UnreadableError,
+  type UtteranceShown,
+} from '../insight.ts'
+import type { Life } from '../run/life.ts'
+import { onDemand } from '../run/on-demand.ts'
 import { modelPath } from '../run/record.ts'
-import type { LookRequest, SeenLattice } from './decoding.ts'
+import type { DecodingSetting } from './decoding.ts'
+import { wordNumbers } from './graph.ts'
+import type { ModelNow, SpeechLooking } from './insight-compute.ts'
+import type { SpeechPart } from './plan.ts'
 import type { Candidate } from './run-record.ts'
 import { featuresPath } from './task.ts'
+import { transcriptionOf } from './transcriber.ts'
+import type { SpeechUnderWay } from './world.ts'
 
-export interface SpeechInsightOptions {
-  readonly disk: Disk
-  readonly threads: readonly ComputeThread[]
-  /** Of the corpus, and of the run. */
-  readonly corpus: string
-  readonly out: string
-  readonly candidates: () => readonly Candidate[]
-  readonly isOver: () => boolean
+/** What an evaluation heard. */
+export interface HeardModel {
+  readonly model: string
+  readonly hypotheses: readonly (readonly string[])[]
 }
 
-/** More can hardly be read, and each takes its time. */
-const UTTERANCES_MAX = 100
-const ARCS_MAX = 400
-const WAITING_MAX = 8
-const FRAME_SECONDS = 0.01
-const SET = 'development'
+export interface SpeechLooker {
+  readonly insight: SpeechInsight
+  /** The part that trains now. */
+  begun(part: SpeechPart): void
+  /** Answers a sample of it for everybody: the same strings each time. */
+  evaluated(heard: HeardModel): readonly Transcript[]
+}
 
-export function speechInsight(options: SpeechInsightOptions): RunInsight {
-  const { disk, corpus } = options
-  const stored = openFeatureStore(disk.map(featuresPath(corpus, SET))).utterances
-  const utterances = stored.slice(0, UTTERANCES_MAX)
-  const inTurn = oneAtATime()
-  let shown: Utterances | undefined
+type Model = ModelNow & { readonly name: string }
 
-  return {
+/** Before development strings have said something better: the middle of what they choose from. */
+const UNTUNED: DecodingSetting = { scale: 0.3, bonus: -12 }
+
+export function speechLooker(run: Omit<SpeechUnderWay, 'looker'>, life: Life): SpeechLooker {
+  const { world, task } = run
+  const { disk, clock, compute } = world.environment
+  const store = openFeatureStore(disk.map(featuresPath(task.folder, 'development')))
+  const listed = store.utterances.slice(0, insightLimits.utterancesMax)
+  const thread = onDemand({
+    clock,
+    async start() {
+      const started = compute.start(world.computeModule)
+      await started.call('openLooking', task)
+      return started
+    },
+  })
+  let part: SpeechPart | undefined
+  let heard: HeardModel | undefined
+
+  async function present(): Promise<Model> {
+    const { candidates, tally } = run.record
+    if (!life.isOver && part && tally.examples > 0) {
+      const parameters = await life.whileUnderWay(run.cluster.pull('average'))
+      const { alignments } = part.configuration
+      const tuned = candidates.at(-1)?.development
+      if (parameters) return { name: part.name, parameters, alignments, setting: tuned ?? UNTUNED }
+    }
+    const kept = life.isOver ? bestOf(candidates) : candidates.at(-1)
+    if (!kept) throw new NotComputedError('no model was trained yet')
+    const parameters = alignedFloat32(disk.read(modelPath(world.options.out, kept.name)))
+    const { name, alignments, development } = kept
+    return { name, parameters, alignments, setting: development }
+  }
+
+  const insight: SpeechInsight = {
     async utterances() {
-      const model = options.candidates().at(-1)
-      if (shown && (shown.model === model?.name || options.isOver())) return shown
-      if (!model || options.isOver()) return { utterances: utterances.map(asSaid) }
-      shown = await inTurn(async () => {
-        const hypotheses = await recogniseAll(options, model, utterances.length)
-        const heard = utterances.map((utterance, index) => asHeard(utterance, hypotheses[index]))
-        return { model: model.name, utterances: heard }
-      })
-      return shown
+      return listed.map((utterance, index) => shown(utterance, heard, index))
     },
     async lattice(id) {
-      const index = stored.findIndex((utterance) => utterance.id === id)
-      const utterance = stored[index]
-      if (!utterance) throw new UnknownUtteranceError(`no ${id} among the development strings`)
-      const model = options.candidates().at(-1)
-      if (!model) throw new NoInsightError('no model has been evaluated yet')
-      if (options.isOver()) throw new NoInsightError('the run is over: its threads are gone')
-      const seen = await inTurn(
-        async () =>
-          await ask<SeenLattice>(options, 'look', { ...requestOf(options, model), index }),
-      )
-      if (!seen) throw new NoInsightError(`${id} has no path to the end`)
-      return drawable(utterance, seen)
+      const index = store.utterances.findIndex((utterance) => utterance.id === id)
+      if (index < 0)
+        throw new UnknownIdError(`no development utterance is named ${id.slice(0, 80)}`)
+      return await thread.run(async ({ call }): Promise<LatticeShown> => {
+        const { name: model, ...now } = await present()
+        const looked = await call('look', { ...now, index })
+        return { model, ...(looked as Awaited<ReturnType<SpeechLooking['look']>>) }
+      })
+    },
+    async transcribe(audio) {
+      return await thread.run(async ({ call }) => {
+        const { name: model, ...now } = await present()
+        const view = (await call('hear', { ...now, audio })) as Awaited<
+          ReturnType<SpeechLooking['hear']>
+        >
+        if ('refused' in view) throw new UnreadableError(view.refused)
+        return { model, ...transcriptionOf(view) }
+      })
+    },
+  }
+  return {
+    insight,
+    begun(begins) {
+      part = begins
+    },
+    evaluated(now) {
+      heard = now
+      return sampleOf(listed, now)
     },
   }
 }
 
-const asSaid = ({ id, words }: StoredUtterance) => ({ id, set: SET, reference: [...words] })
+type Stored = FeatureStore['utterances'][number]
 
-function asHeard(utterance: StoredUtterance, hypothesis: readonly string[] = []) {
-  const errors = errorsOf(countErrors(utterance.words, hypothesis))
-  return { ...asSaid(utterance), hypothesis: [...hypothesis], errors }
+function shown(
+  { id, words: reference }: Stored,
+  heard: HeardModel | undefined,
+  index: number,
+): UtteranceShown {
+  const hypothesis = heard?.hypotheses[index]
+  const spoken = { id, set: 'development', reference } as const
+  if (!heard || !hypothesis) return spoken
+  const errors = errorsOf(countErrors(wordNumbers(reference), wordNumbers(hypothesis)))
+  return { ...spoken, hypothesis, errors, model: heard.model }
 }
 
-function requestOf({ disk, out }: SpeechInsightOptions, model: Candidate): LookRequest {
-  const { alignments, development } = model
-  const parameters = alignedFloat32(disk.read(modelPath(out, model.name)))
-  const { scale, bonus } = development
-  return { set: SET, parameters, alignments, setting: { scale, bonus } }
+/** Spread over the strings. */
+function sampleOf(listed: readonly Stored[], { hypotheses }: HeardModel): Transcript[] {
+  const count = Math.min(insightLimits.transcriptsMax, listed.length)
+  return Array.from({ length: count }, (_, place) => {
+    const index = Math.floor((place * listed.length) / count)
+    const { id = '', words: reference = [] } = listed[index] ?? {}
+    return { id, reference, hypothesis: hypotheses[index] ?? [] }
+  })
 }
 
-async function ask<R>(
-  { threads }: SpeechInsightOptions,
-  method: string,
-  request: object,
-): Promise<R | undefined> {
-  // The last one: evaluations begin with the first.
-  return (await threads.at(-1)?.call(method, request)) as R | undefined
-}
-
-async function recogniseAll(
-  options: SpeechInsightOptions,
-  model: Candidate,
-  count: number,
-): Promise<readonly (readonly string[])[]> {
-  const request = { ...requestOf(options, model), from: 0, to: count }
-  return (await ask<readonly (readonly string[])[]>(options, 'recognise', request)) ?? []
-}
-
-/** A state for each time at which a word begins or ends; the likeliest arcs. */
-function drawable(
-  { id, words: reference }: StoredUtterance,
-  { frames, words, arcs, phones }: SeenLattice,
-): Lattice {
-  const likely = mergedArcs(arcs).slice(0, ARCS_MAX)
-  const times = [...new Set(likely.flatMap(({ start, end }) => [start, end]))].sort((a, b) => a - b)
-  const stateAt = new Map(times.map((time, state) => [time, state]))
-  const posteriorOf = (start: number, word: string): number =>
-    arcs
-      .filter((arc) => arc.name === word && arc.start <= start && arc.end > start)
-      .reduce((sum, { posterior }) => sum + posterior, 0)
-  return {
-    id,
-    frames,
-    frameMs: 1_000 * FRAME_SECONDS,
-    reference: [...reference],
-    hypothesis: words.map(({ word }) => word),
-    words: words.map(({ word, start, end }) => ({
-      word,
-      from: start * FRAME_SECONDS,
-      to: end * FRAME_SECONDS,
-      posterior: Math.min(1, posteriorOf(Math.floor((start + end) / 2), word)),
-    })),
-    alignment: phones.map(({ phone, start, end }) => ({
-      label: phone,
-      from: start * FRAME_SECONDS,
-      to: end * FRAME_SECONDS,
-    })),
-    states: times.map((time) => ({ time: time * FRAME_SECONDS })),
-    arcs: likely.map(({ start, end, name, posterior }) => ({
-      from: stateAt.get(start) ?? 0,
-      to: stateAt.get(end) ?? 0,
-      word: name,
-      posterior,
-      score: Math.log(posterior),
-    })),
-  }
-}
-
-type NamedArc = SeenLattice['arcs'][number]
-
-/** Boundaries so close are one to the eye. */
-const SAME_FRAMES = 4
-
-/** Arcs of one word between the same boundaries are one; the likeliest first. */
-function mergedArcs(arcs: readonly NamedArc[]): NamedArc[] {
-  const byChance = [...arcs].sort((a, b) => b.posterior - a.posterior)
-  const boundaries: number[] = []
-  const snap = (time: number): number => {
-    const near = boundaries.find((each) => Math.abs(each - time) <= SAME_FRAMES)
-    if (near !== undefined) return near
-    boundaries.push(time)
-    return time
-  }
-  const merged = new Map<string, NamedArc>()
-  for (const arc of byChance) {
-    const [start, end] = [snap(arc.start), snap(arc.end)]
-    if (start >= end) continue
-    const key = `${arc.word} ${start} ${end}`
-    const posterior = Math.min(1, arc.posterior + (merged.get(key)?.posterior ?? 0))
-    merged.set(key, { ...arc, start, end, posterior })
-  }
-  return [...merged.values()].sort((a, b) => b.posterior - a.posterior)
-}
-
-/** Work in turn; rejects with `BusyError` where too much waits. */
-function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve()
-  let waiting = 0
-  return (work) => {
-    if (waiting >= WAITING_MAX) return Promise.reject(new BusyError('try again in a moment'))
-    waiting += 1
-    const done = last.then(work).finally(() => {
-      waiting -= 1
-    })
-    last = done.catch(() => {})
-    return done
-  }
+/** The one that the report keeps. */
+function bestOf(candidates: readonly Candidate[]): Candidate | undefined {
+  const kept = candidates.filter(({ model }) => model !== 'control')
+  const [first, ...rest] = kept
+  return rest.reduce(
+    (least, one) => (least && least.development.percent <= one.development.percent ? least : one),
+    first,
+  )
 }

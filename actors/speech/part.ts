@@ -15,7 +15,8 @@ export async function trainSpeechPart(
   part: SpeechPart,
   initial: () => Float32Array,
 ): Promise<void> {
-  const { halt } = run
+  const { halt, looker } = run
+  looker.begun(part)
   const judging: Promise<void>[] = []
   const judge = (name: string): void => {
     const judged = judgeCandidate(run, part, name)
@@ -51,14 +52,17 @@ async function realignWhereDue(run: SpeechUnderWay, part: SpeechPart): Promise<v
 
 /** Keeps the averaged parameters of this moment and judges them on development strings. */
 async function judgeCandidate(run: SpeechUnderWay, part: SpeechPart, name: string): Promise<void> {
-  const { cluster, evaluator, world, halt } = run
+  const { cluster, evaluator, world, halt, looker } = run
   const { yields: model, configuration } = part
   if (!model) return
   const parameters = await halt.until(cluster.pull('average'))
   world.environment.disk.write(modelPath(world.options.out, name), bytesOf(parameters))
   const { alignments } = configuration
-  const { setting, errorRate } = await halt.until(evaluator.tune(parameters, alignments))
+  const evaluated = await halt.until(evaluator.tune(parameters, alignments))
+  const { setting, errorRate, hypotheses } = evaluated
   world.emit({ type: 'evaluated', model: name, set: 'development', errorRate })
+  const sample = looker.evaluated({ model: name, hypotheses })
+  world.emit({ type: 'transcripts', model: name, sample })
   const development = { percent: errorRate.percent, ...setting }
   const candidate: Candidate = { name, model, alignments, development }
   const others = run.record.candidates.filter((other) => other.name !== name)

@@ -3,15 +3,16 @@
 import { acousticNetwork } from '../../models/networks/acoustic.ts'
 import { initialise, layoutOf } from '../../models/parameters.ts'
 import { randomFor } from '../../protocol/random.ts'
+import type { FinishedStep } from '../example-source.ts'
 import type { SpeechReport } from '../report.ts'
 import { type Life, openLife, type RunHandle, startRun } from '../run/life.ts'
 import { startProcesses } from '../run/processes.ts'
 import { keep, timed } from '../run/world.ts'
 import { speechEvaluator } from './evaluator.ts'
+import { speechLooker } from './insight.ts'
 import { trainSpeechPart } from './part.ts'
 import { planSpeech, type SpeechPart } from './plan.ts'
 import { prepareCorpus } from './prepare.ts'
-import { speechInsight } from './insight.ts'
 import { concludeRun } from './report.ts'
 import { openRecord } from './run-record.ts'
 import type { NetworkShape, SpeechTask } from './task.ts'
@@ -51,7 +52,7 @@ async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> 
     task,
     onFinished: (step) => run.onStep(step),
   })
-  const run: SpeechUnderWay = {
+  const begins = {
     world,
     task,
     corpus,
@@ -63,17 +64,12 @@ async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> 
     begun,
     secondsBefore: record.seconds,
     record: { ...record, skipped: corpus.skipped },
-    onStep: () => {},
+    onStep: (_: FinishedStep) => {},
   }
+  const looker = speechLooker(begins, life)
+  const run: SpeechUnderWay = Object.assign(begins, { looker })
   life.underWay = run
-  life.insight = speechInsight({
-    disk,
-    threads,
-    corpus: corpus.folder,
-    out: options.out,
-    candidates: () => run.record.candidates,
-    isOver: () => life.isOver === true,
-  })
+  life.insight = { speech: looker.insight }
   // The world did not refuse: from here on a run that dies can be resumed.
   keep(run)
   const initial = () => initialise(layout, randomFor(seed, 'initial'))

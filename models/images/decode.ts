@@ -1,4 +1,4 @@
-// Image files to planes of bytes. The only importer of sharp, which must stay in the main thread of its
+// Image files to planes of bytes, and back. The only importer of sharp, which must stay in the main thread of its
 // process: it crashes the workers of some engines.
 import sharp from 'sharp'
 
@@ -29,6 +29,19 @@ export async function decodeImage(
     planes[2 * plane + at] = pixels[3 * at + 2] ?? 0
   }
   return planes
+}
+
+/** As PNG: 3 x size x size bytes, red plane first. */
+export async function encodePng(planes: Uint8Array, size: number): Promise<Uint8Array> {
+  const plane = size * size
+  const pixels = new Uint8Array(3 * plane)
+  for (let at = 0; at < plane; at++) {
+    for (let channel = 0; channel < 3; channel++) {
+      pixels[3 * at + channel] = planes[channel * plane + at] ?? 0
+    }
+  }
+  const raw = { width: size, height: size, channels: 3 } as const
+  return new Uint8Array(await sharp(pixels, { raw }).png().toBuffer())
 }
 
 /**

@@ -151,7 +151,7 @@ export function logForwardBackward(
 }
 
 /** log(exp(a) + exp(b)) */
-function addLogs(a: number, b: number): number {
+export function addLogs(a: number, b: number): number {
   const [larger, smaller] = a > b ? [a, b] : [b, a]
   if (smaller === Number.NEGATIVE_INFINITY) return larger
   return larger + Math.log1p(Math.exp(smaller - larger))

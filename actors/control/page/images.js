@@ -107,6 +107,7 @@ export function showTimeline({ seconds, stages }) {
   const colours = {
     forward: 'var(--series-1)',
     backward: 'var(--series-3)',
+    both: 'var(--series-1)',
     push: 'var(--series-2)',
     wait: 'transparent',
   }

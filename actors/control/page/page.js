@@ -125,7 +125,7 @@ async function lookAtInsight() {
     try {
       show(await get(`${path}/${name}`))
     } catch (error) {
-      if (!(error instanceof Problem) || error.status !== 404) throw error
+      if (!(error instanceof Problem) || ![404, 409, 503].includes(error.status)) throw error
     }
   }
 }

@@ -47,8 +47,8 @@ async function outcome(args: readonly string[]) {
 describe('what was asked for goes to standard output, with status 0', () => {
   const asked: [string[], string | RegExp][] = [
     [['--version'], new RegExp(`^${packageFile.version}\n$`)],
-    [['--help'], 'troupe train speech'],
-    [[], 'troupe train speech'],
+    [['--help'], 'on your recordings, images'],
+    [[], 'on your recordings, images'],
     [['train', '--help'], '--criterion'],
     [['train', 'speech', '--help'], '--criterion'],
     [['decode', '--help'], '--model'],
