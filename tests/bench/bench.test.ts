@@ -1,6 +1,7 @@
 // The benchmarks at a size that shows that they still run; what they measure means nothing here.
 import { expect, test } from 'bun:test'
 import { measureActors, smokeSizes } from './actors.ts'
+import { measureControl, smokeSizes as shortWatch } from './control.ts'
 import { erlangRound, hasErlang } from './peers/erlang.ts'
 import { measureImages, smokeSizes as fewImages } from './images.ts'
 import { atLeast, atMost, comparison, isReached, row } from './rows.ts'
@@ -34,6 +35,12 @@ test('images: a training step of the small network', async () => {
   const [made] = await measureImages(fewImages, undefined)
   expect(made?.value).toBeGreaterThan(0)
 }, 20_000)
+
+test('control: watchers, answers, readers that do not read', async () => {
+  const rows = await measureControl(shortWatch)
+  expect(rows.length).toBeGreaterThanOrEqual(5)
+  for (const { value } of rows) expect(Number.isFinite(value)).toBe(true)
+}, 60_000)
 
 test('a target is reached on its own side', () => {
   expect(isReached(atLeast(10, row('x', 11, '')))).toBe(true)

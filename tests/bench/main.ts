@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { actorsBench } from './actors.ts'
 import { cifarBench } from './cifar.ts'
+import { controlBench } from './control.ts'
 import { decoderBench } from './decoder.ts'
 import { demoBench } from './demo.ts'
 import { imagesBench } from './images.ts'
@@ -24,6 +25,7 @@ const selfMade: Readonly<Record<string, Bench>> = {
   actors: actorsBench,
   images: imagesBench,
   pipeline: pipelineBench,
+  control: controlBench,
 }
 const benches: Readonly<Record<string, Bench>> = {
   ...selfMade,
