@@ -72,7 +72,7 @@ test('one trace shows the step, its pulls, its computation and its update on bot
   process.env.OTEL_EXPORTER_OTLP_ENDPOINT = url
   process.env.OTEL_EXPORTER_OTLP_HEADERS = 'x-key=a%20b'
   process.env.TROUPE_TRACE_EVERY = '10'
-  const given = {
+  const given: SpeechOptions = {
     data: `${folder}/digits`,
     out: `${folder}/run`,
     strings: [60, 20, 20],
