@@ -30,8 +30,10 @@ export type RunEvent =
       readonly examples?: 'frames' | 'images' | 'rows'
       readonly examplesPerSecond?: number
       readonly loss?: number
-      /** Of the next update of the shards, as of a second ago. */
+      /** What the first shard scales its updates by, as of the last second or so. */
       readonly learningRate?: number
+      /** Trainers that take part; of a replica that is cut, the process which takes its steps. */
+      readonly team?: readonly string[]
       readonly remainingSeconds?: number
     }
   | { readonly type: 'phase-ended'; readonly phase: PhaseName; readonly seconds: number }
@@ -70,8 +72,8 @@ export type RunEvent =
       readonly set: 'test'
       readonly accuracy: Accuracy
     }
-  /** Somebody outside changed its course. */
-  | { readonly type: 'steered'; readonly what: string; readonly detail?: string }
   | { readonly type: 'skipped'; readonly name: string; readonly reason: string }
+  /** Somebody did something to the run: 'paused', 'adjusted' (detail 'policy ssp:4'), 'added', ... */
+  | { readonly type: 'steered'; readonly what: string; readonly detail?: string }
   | { readonly type: 'note'; readonly message: string }
   | { readonly type: 'finished'; readonly report: Report }

@@ -25,6 +25,8 @@ export interface SourceState {
   readonly taken: ReadonlyMap<number, Lane>
   readonly finished: AppliedSet
   readonly paused: boolean
+  /** Trainer -> the last incarnation that is given no new step. Bounded by the team's changes. */
+  readonly retired: ReadonlyMap<string, number>
 }
 
 /** A lane of one life of a trainer has at most one step. */
@@ -55,6 +57,7 @@ export const exampleSource: ActorDefinition<
     taken: new Map(),
     finished: nothingApplied,
     paused: false,
+    retired: new Map(),
   }),
   receive(state, message) {
     switch (message.type) {
@@ -62,18 +65,24 @@ export const exampleSource: ActorDefinition<
         return next({ ...state, ...beginPhase(message) })
       case 'pause':
         return next({ ...state, paused: message.paused })
-      case 'release':
-        return next({ ...state, ...releaseSteps(state, message.trainer) })
+      case 'lanes':
+        return next({ ...state, phase: state.phase && { ...state.phase, lanes: message.lanes } })
+      case 'retire': {
+        const { trainer, incarnation } = message
+        return next({ ...state, retired: new Map(state.retired).set(trainer, incarnation) })
+      }
       case 'status':
         message.replyTo.tell(statusOf(state))
         return next(state)
+      case 'release':
+        return next({ ...state, ...releaseSteps(state, message.trainer) })
       case 'next':
         return next({ ...state, ...handOut(finishStep(state, message), message) })
     }
   },
 }
 
-export function beginPhase(phase: Begin): Omit<SourceState, 'paused'> {
+export function beginPhase(phase: Begin): Omit<SourceState, 'paused' | 'retired'> {
   const finished = { below: phase.applied.below, above: new Set(phase.applied.above) }
   return { phase, nextSequence: 0, returned: [], taken: new Map(), finished }
 }
@@ -97,16 +106,6 @@ export function takeStep(state: SourceState): { sequence: number; state: SourceS
   return { sequence, state: { ...state, nextSequence: sequence + 1 } }
 }
 
-function statusOf({ phase, finished, taken, paused }: SourceState): SourceStatus {
-  return {
-    phase: phase?.phase ?? 0,
-    steps: phase?.steps ?? 0,
-    finished: appliedCount(finished),
-    taken: [...taken].map(([sequence, { trainer, lane }]) => ({ sequence, trainer, lane })),
-    paused,
-  }
-}
-
 function finishStep<S extends SourceState & SourceConfig>(
   state: S,
   { finished, trainer }: Next,
@@ -121,7 +120,7 @@ function finishStep<S extends SourceState & SourceConfig>(
 }
 
 function handOut<S extends SourceState>(state: S, message: Next): S {
-  const isIdle = message.lane >= (state.phase?.lanes ?? 0)
+  const isIdle = message.lane >= (state.phase?.lanes ?? 0) || isRetired(state, message)
   // A lane that asks while it has a step has not heard of it: it asked twice, or found its step moot.
   const known = stepOf(state, message)
   const taken = known === undefined && !isIdle ? takeStep(state) : undefined
@@ -131,6 +130,21 @@ function handOut<S extends SourceState>(state: S, message: Next): S {
   const { trainer, incarnation, lane } = message
   const owners = new Map(taken.state.taken).set(taken.sequence, { trainer, incarnation, lane })
   return { ...state, ...taken.state, taken: owners }
+}
+
+function isRetired({ retired }: SourceState, { trainer, incarnation }: Lane): boolean {
+  return incarnation <= (retired.get(trainer) ?? -1)
+}
+
+function statusOf({ phase, finished, taken, returned, paused }: SourceState): SourceStatus {
+  return {
+    phase: phase?.phase ?? 0,
+    steps: phase?.steps ?? 0,
+    finished: appliedCount(finished),
+    taken: [...taken].map(([sequence, { trainer, lane }]) => ({ sequence, trainer, lane })),
+    returned,
+    paused,
+  }
 }
 
 /** The step that a lane has. */

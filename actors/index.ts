@@ -1,5 +1,8 @@
 // The public surface of `troupe`: launch a run from a script, and the actors it is made of.
 
+export { NotPossibleError } from './cluster/not-possible.ts'
+export type { PlacedShard } from './cluster/shards.ts'
+export type { Adjusting, ClusterMember } from './cluster/steering.ts'
 export {
   type DeviceState,
   DeviceUnavailableError,
@@ -46,4 +49,5 @@ export { decodeFolder } from './speech/decode.ts'
 export { OptionError } from './run/options.ts'
 export { openTranscriber, type Transcriber } from './speech/transcriber.ts'
 export type { SpeechOptions } from './speech/options.ts'
+export type { RunState, RunSteering } from './run/steering.ts'
 export { RunFailedError, RunStoppedError } from './run/world.ts'

@@ -8,11 +8,12 @@ import { completeImageOptions, type ImageOptions } from './image/options.ts'
 import { startImageRun } from './image/run.ts'
 import { completeModelOptions, type ModelOptions } from './model/options.ts'
 import { startModelRun } from './model/run.ts'
+import type { RunInsight } from './insight.ts'
 import type { ImageReport, ModelReport, Report, SpeechReport } from './report.ts'
 import type { RunHandle } from './run/life.ts'
 import type { RunOptions } from './run/options.ts'
 import { resumedOptions } from './run/record.ts'
-import type { RunSteering } from './run/steered.ts'
+import type { RunSteering } from './run/steering.ts'
 import type { RunWorld } from './run/world.ts'
 import { completeOptions, type SpeechOptions } from './speech/options.ts'
 import { startSpeechRun } from './speech/run.ts'
@@ -100,8 +101,6 @@ export interface LaunchOptions<R extends Report = Report> {
 }
 
 export interface Run<R extends Report = Report> extends RunSteering {
-  /** Of its folder: `speech-1`. */
-  readonly id: string
   readonly task: R['task']
   readonly options: RunOptions
   /** Of its control plane, where it has one; `pageUrl` is for a browser and carries the token. */
@@ -112,8 +111,8 @@ export interface Run<R extends Report = Report> extends RunSteering {
   readonly done: Promise<R>
   /** Checkpoints and stops every process; `done` rejects with `RunStoppedError`. */
   stop(): Promise<void>
-  /** The same, once the steps under way are finished. Rejects with `NotPossibleError`. */
-  drain(): Promise<void>
+  /** What people look at. Absent while the run prepares; it stays when the run has ended. */
+  insight(): RunInsight | undefined
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -157,7 +156,6 @@ export async function launch<R extends Report>(launchOptions: LaunchOptions<R>):
     get system() {
       return run.system
     },
-    id: idOf(options.out),
     task: task.name,
     options,
     url: control?.url,
@@ -183,12 +181,6 @@ async function controlOf(
 ): Promise<ControlPlane> {
   const { startControl } = await import('./control/serve.ts')
   return startControl(environment, { ...wanted, port, out })
-}
-
-/** Stands in addresses and file names. */
-function idOf(out: string): string {
-  const name = out.split('/').findLast((part) => part !== '') ?? 'run'
-  return name.replace(/[^\w.-]/g, '-')
 }
 
 interface EventQueue extends AsyncIterable<RunEvent> {

@@ -5,6 +5,7 @@
 import { type Infer, struct, text, u32 } from '../protocol/schema.ts'
 import { tensorOf } from '../protocol/tensor.ts'
 import {
+  type Adjusted,
   type Adjustment,
   type PhaseStart,
   type Pulled,
@@ -14,6 +15,7 @@ import {
   type ShardStatus,
 } from '../protocol/training.ts'
 import { type ActorDefinition, type Context, next, type Ref } from '../runtime/actor.ts'
+import { printPolicy } from '../models/optimizers/index.ts'
 import {
   adjustShard,
   applyPush,
@@ -21,10 +23,10 @@ import {
   decidePush,
   fenceTrainer,
   holdPush,
+  judgeAdjustment,
   learningRateOf,
   mayGoOn,
   recipeOf,
-  refusalOfAdjustment,
   type ShardState,
 } from './shard-state.ts'
 import { openShardStore, type ShardStore } from './shard-store.ts'
@@ -78,12 +80,6 @@ export const parameterShard: ActorDefinition<ShardConfig, Actor, ShardMessage> =
         begin(actor, message.start)
         message.replyTo.tell(statusOf(actor))
         break
-      case 'adjust':
-        message.replyTo.tell({
-          refusal: adjust(actor, message.adjustment),
-          status: statusOf(actor),
-        })
-        break
       case 'fence':
         fence(actor, message)
         message.replyTo.tell(statusOf(actor))
@@ -94,6 +90,9 @@ export const parameterShard: ActorDefinition<ShardConfig, Actor, ShardMessage> =
         break
       case 'status':
         message.replyTo.tell(statusOf(actor))
+        break
+      case 'adjust':
+        message.replyTo.tell(adjust(actor, message.adjustment))
     }
     checkpointWhenLong(actor, context)
     return next(actor)
@@ -129,9 +128,12 @@ function hold(actor: Actor, push: Push, scale: number, replyTo: Ref<Pushed>): vo
   wait(actor, { push, replyTo })
   if (shard.held.has(push.sequence)) return
   actor.store.append({ type: 'push', push })
-  const pushed = holdPush(shard, push, scale)
+  answerRound(actor, holdPush(shard, push, scale))
+}
+
+function answerRound(actor: Actor, pushed: Pushed | undefined): void {
   if (!pushed) return
-  actor.waiting = actor.waiting.map((waiting) => ({ ...waiting, pushed }))
+  actor.waiting = actor.waiting.map((waiting) => ({ pushed, ...waiting }))
   answerWaiting(actor)
 }
 
@@ -163,19 +165,6 @@ function begin(actor: Actor, start: PhaseStart): void {
   actor.waiting = []
 }
 
-/** Answers why not, or ''. */
-function adjust(actor: Actor, adjustment: Adjustment): string {
-  const { shard } = actor.store
-  if (adjustment.change <= shard.change) return ''
-  const refusal = refusalOfAdjustment(shard, adjustment)
-  if (refusal !== undefined) return refusal
-  actor.store.append({ type: 'adjust', adjustment })
-  const pushed = adjustShard(shard, adjustment)
-  if (pushed) actor.waiting = actor.waiting.map((waiting) => ({ pushed, ...waiting }))
-  answerWaiting(actor)
-  return ''
-}
-
 function fence(
   actor: Actor,
   { trainer, incarnation }: { trainer: string; incarnation: number },
@@ -185,6 +174,20 @@ function fence(
   const isFormer = ({ push }: Waiting) => push.trainer === trainer && push.incarnation < incarnation
   actor.waiting = actor.waiting.filter((waiting) => !isFormer(waiting))
   answerWaiting(actor)
+}
+
+// Heard again (its asker timed out) it is not applied again: a rate would be scaled twice.
+function adjust(actor: Actor, adjustment: Adjustment): Adjusted {
+  const { store } = actor
+  const { shard } = store
+  if (adjustment.change <= shard.change) return statusOf(actor)
+  const refusal = judgeAdjustment(shard, adjustment)
+  if (refusal !== '') return { ...statusOf(actor), refusal }
+  store.append({ type: 'adjust', adjustment })
+  answerRound(actor, adjustShard(shard, adjustment))
+  // By another policy, or without who was the slowest, others may go on.
+  answerWaiting(actor)
+  return statusOf(actor)
 }
 
 function pulledSince(actor: Actor, have: number, which: 'live' | 'average'): Pulled {
@@ -200,19 +203,22 @@ function pulledSince(actor: Actor, have: number, which: 'live' | 'average'): Pul
 
 function statusOf({ store, recoveredMs }: Actor): ShardStatus {
   const { shard, journalBytes } = store
+  const { recipe } = shard
   return {
     phase: shard.phase,
     version: shard.version,
     appliedBelow: shard.applied.below,
     appliedAbove: [...shard.applied.above],
     updates: shard.counts,
-    learningRate: learningRateOf(shard),
-    optimizer: shard.recipe?.optimizer.name ?? '',
-    policy: shard.recipe?.start.policy,
-    change: shard.change,
     staleness: shard.staleness,
     journalBytes,
     recoveredMs,
+    learningRate: learningRateOf(shard),
+    policy: recipe ? printPolicy(recipe.policy) : '',
+    optimizer: recipe?.optimizer.name ?? '',
+    trainers: recipe?.start.trainers ?? [],
+    held: [...shard.held.keys()],
+    change: shard.change,
   }
 }
 

@@ -19,6 +19,7 @@ import {
   PolicyError,
   parseAverage,
   parseOptimizer,
+  printPolicy,
   rateAt,
   type StalenessPolicy,
   type Transform,
@@ -46,8 +47,6 @@ export interface ShardState {
   phase: number
   recipe: Recipe | undefined
   version: number
-  /** The last adjustment that was made, in whatever phase. */
-  change: number
   applied: AppliedSet
   /** hard-sync, softsync: pushes of the round that is not complete, by sequence. */
   held: Map<number, { readonly push: Push; readonly scale: number }>
@@ -58,15 +57,17 @@ export interface ShardState {
   counts: UpdateCounts
   /** Index = staleness; the last bucket holds all above. */
   staleness: number[]
+  /** Of the last adjustment, in whichever phase. */
+  change: number
 }
 
 export interface Recipe {
-  /** As it began, with the policy and the trainers it has now. */
-  start: Omit<PhaseStart, 'parameters'>
-  policy: StalenessPolicy
+  /** With the policy and the trainers that hold now. */
+  readonly start: Omit<PhaseStart, 'parameters'>
   readonly optimizer: OptimizerSpec
-  /** What adjustments made of the learning rate. */
-  rateScale: number
+  /** What adjustments make of the schedule's rate. */
+  readonly rateScale: number
+  readonly policy: StalenessPolicy
   readonly average: Average
   readonly transform: Transform
   readonly decayed: readonly Range[]
@@ -84,13 +85,13 @@ export function emptyShard(length: number): ShardState {
     phase: 0,
     recipe: undefined,
     version: 0,
-    change: 0,
     applied: nothingApplied,
     held: new Map(),
     fences: new Map(),
     clocks: new Map(),
     counts: { applied: 0, duplicates: 0, refused: 0 },
     staleness: new Array(STALENESS_BUCKETS).fill(0),
+    change: 0,
   }
 }
 
@@ -111,15 +112,15 @@ export function beginPhase(shard: ShardState, { parameters, ...start }: PhaseSta
 export function recipeOf(start: Recipe['start'], length: number): Recipe {
   const optimizer = parseOptimizer(start.optimizer)
   const transform = optimizerOf(optimizer)
-  const policy = shardPolicy(start.policy)
+  const policy = checkShardPolicy(start.policy)
   const sections = start.sections ?? [{ role: 'decayed', length }]
   const total = sections.reduce((sum, section) => sum + section.length, 0)
   assert(total === length, `sections of ${total} parameters fill a range of ${length}`)
   return {
     start,
-    policy,
     optimizer,
     rateScale: 1,
+    policy,
     average: parseAverage(start.average),
     transform,
     decayed: rangesOfRole(sections, 'decayed'),
@@ -128,58 +129,14 @@ export function recipeOf(start: Recipe['start'], length: number): Recipe {
   }
 }
 
-function shardPolicy(value: unknown): StalenessPolicy {
+/** A policy that a shard can have; throws `PolicyError`. */
+export function checkShardPolicy(value: unknown): StalenessPolicy {
   const policy = checkPolicy(value)
-  if (policy.name !== 'dc-asgd' && policy.name !== 'gap-aware') return policy
-  // Their correction reads parameters of a past version, which a replayed journal no longer has.
-  throw new PolicyError(`policy: a shard does not keep past versions, which ${policy.name} reads`)
-}
-
-/** Of the next update, before its staleness. */
-export function learningRateOf({ recipe, applied }: ShardState): number {
-  if (!recipe) return 0
-  return rateAt(recipe.optimizer.schedule, appliedCount(applied)) * recipe.rateScale
-}
-
-/** Why an adjustment cannot be made: decided before anything is written. */
-export function refusalOfAdjustment(
-  { recipe }: ShardState,
-  { rateScale = 1, policy, trainers }: Adjustment,
-): string | undefined {
-  if (!recipe) return 'no phase has begun'
-  if (!Number.isFinite(rateScale) || rateScale <= 0)
-    return `the rate cannot be scaled by ${rateScale}`
-  if (trainers?.length === 0) return 'a phase has a trainer'
-  if (policy === undefined) return undefined
-  try {
-    shardPolicy(policy)
-    return undefined
-  } catch (error) {
-    if (!(error instanceof PolicyError)) throw error
-    return error.message
+  if (policy.name === 'dc-asgd' || policy.name === 'gap-aware') {
+    // Their correction reads parameters of a past version, which a replayed journal no longer has.
+    throw new PolicyError(`policy: a shard does not keep past versions, which ${policy.name} reads`)
   }
-}
-
-/**
- * Changes the phase under way. A round that another policy began is completed as it is; so is one that the
- * new number of trainers makes whole: answers what the trainers that wait are to hear, where one was.
- */
-export function adjustShard(shard: ShardState, adjustment: Adjustment): Pushed | undefined {
-  const { recipe } = shard
-  if (!recipe || adjustment.change <= shard.change) return undefined
-  const { change, rateScale = 1, policy, trainers } = adjustment
-  shard.change = change
-  recipe.rateScale *= rateScale
-  const completed = policy === undefined ? undefined : completeRound(shard)
-  if (policy !== undefined) {
-    recipe.policy = shardPolicy(policy)
-    recipe.start = { ...recipe.start, policy }
-  }
-  if (trainers) {
-    recipe.start = { ...recipe.start, trainers }
-    shard.clocks = new Map([...shard.clocks].filter(([trainer]) => trainers.includes(trainer)))
-  }
-  return completed ?? (isRoundFull(shard, recipe) ? completeRound(shard) : undefined)
+  return policy
 }
 
 export type PushOutcome =
@@ -253,18 +210,19 @@ export function applyPush(shard: ShardState, push: Push, scale: number): Pushed 
 /** Keeps a journalled push of a round; applies the round when it is complete. */
 export function holdPush(shard: ShardState, push: Push, scale: number): Pushed | undefined {
   shard.held.set(push.sequence, { push, scale })
-  const { recipe } = shard
+  return applyFullRound(shard)
+}
+
+function applyFullRound(shard: ShardState): Pushed | undefined {
+  const { recipe, held } = shard
   assert(recipe !== undefined, 'a push is held within a phase')
-  return isRoundFull(shard, recipe) ? completeRound(shard) : undefined
+  const roundSize = roundSizeOf(shard, recipe)
+  const isFull = isRoundComplete(recipe.policy, [...held.keys()].map(String), roundSize)
+  return isFull ? applyHeld(shard) : undefined
 }
 
-function isRoundFull(shard: ShardState, recipe: Recipe): boolean {
-  const held = [...shard.held.keys()].map(String)
-  return isRoundComplete(recipe.policy, held, roundSizeOf(shard, recipe))
-}
-
-/** Applies what is held, whole or not; nothing where nothing is. */
-function completeRound(shard: ShardState): Pushed | undefined {
+/** The pushes that are held, as one round: however many there are. */
+function applyHeld(shard: ShardState): Pushed | undefined {
   const pushes = [...shard.held.values()]
   if (pushes.length === 0) return undefined
   const round = assembleRound(
@@ -289,7 +247,7 @@ function completeRound(shard: ShardState): Pushed | undefined {
 function applyUpdate(
   shard: ShardState,
   gradient: Float32Array,
-  rateScale: number,
+  scale: number,
   pushes: readonly Push[],
 ): Pushed {
   const { recipe } = shard
@@ -309,7 +267,7 @@ function applyUpdate(
   followStatistics(parameters, gradient, statistics)
   applyGradient(recipe.transform, recipe.optimizerState, gradient, {
     update,
-    rateScale: rateScale * recipe.rateScale,
+    rateScale: scale * recipe.rateScale,
     parameters,
     decayed,
   })
@@ -319,6 +277,52 @@ function applyUpdate(
   const { counts } = shard
   shard.counts = { ...counts, applied: counts.applied + pushes.length }
   return { verdict: 'applied', reason: '', version: shard.version, staleness }
+}
+
+/** Why an adjustment cannot be, or ''. Decided before anything is written, changes nothing. */
+export function judgeAdjustment({ recipe }: ShardState, adjustment: Adjustment): string {
+  const { rateScale = 1, policy, trainers } = adjustment
+  if (!recipe) return 'no phase has begun'
+  if (!(Number.isFinite(rateScale) && rateScale > 0 && rateScale * recipe.rateScale < Infinity)) {
+    return `rateScale: ${rateScale}; give a number above 0`
+  }
+  if (trainers?.length === 0) return 'trainers: none; a phase has at least one'
+  try {
+    if (policy !== undefined) checkShardPolicy(policy)
+    return ''
+  } catch (error) {
+    if (error instanceof PolicyError) return error.message
+    throw error
+  }
+}
+
+/**
+ * Does what a journalled adjustment says, within the phase under way. Answers what the trainers of a round
+ * are to hear that it completed: by another policy, which takes the held pushes as they are, or because
+ * the round has become smaller.
+ */
+export function adjustShard(shard: ShardState, adjustment: Adjustment): Pushed | undefined {
+  const { change, rateScale = 1, trainers } = adjustment
+  const { recipe } = shard
+  assert(recipe !== undefined, 'a phase is adjusted')
+  shard.change = change
+  const policy =
+    adjustment.policy === undefined ? recipe.policy : checkShardPolicy(adjustment.policy)
+  const isOther = printPolicy(policy) !== printPolicy(recipe.policy)
+  const completed = isOther ? applyHeld(shard) : undefined
+  // Nobody waits for what a trainer did not do while nobody counted.
+  if (isOther) shard.clocks = new Map([...shard.clocks.keys()].map((trainer) => [trainer, 0]))
+  const start = { ...recipe.start, policy, trainers: trainers ?? recipe.start.trainers }
+  shard.recipe = { ...recipe, start, policy, rateScale: recipe.rateScale * rateScale }
+  for (const trainer of trainers ? [...shard.clocks.keys()] : []) {
+    if (!start.trainers.includes(trainer)) shard.clocks.delete(trainer)
+  }
+  return completed ?? applyFullRound(shard)
+}
+
+/** What the next update is scaled by. */
+export function learningRateOf({ recipe, applied }: ShardState): number {
+  return recipe ? rateAt(recipe.optimizer.schedule, appliedCount(applied)) * recipe.rateScale : 0
 }
 
 /** Refuses the former incarnations of a trainer; until it pushes again it holds nobody back. */

@@ -111,9 +111,10 @@ function assertOwner(disk: Disk, folder: string, incarnation: number): void {
 interface SnapshotHeader {
   readonly journalFile: number
   readonly start: Omit<PhaseStart, 'parameters'> | undefined
-  readonly rateScale: number
   readonly scalars: Readonly<globalThis.Record<string, number>>
-  readonly plain: Pick<ShardState, 'phase' | 'version' | 'change' | 'counts' | 'staleness'>
+  readonly plain: Pick<ShardState, 'phase' | 'version' | 'counts' | 'staleness'>
+  /** Absent in snapshots of versions that could not be adjusted. */
+  readonly adjusted?: { readonly change: number; readonly rateScale: number }
   readonly applied: { readonly below: number; readonly above: readonly number[] }
   readonly fences: readonly (readonly [string, number])[]
   readonly clocks: readonly (readonly [string, number])[]
@@ -122,13 +123,13 @@ interface SnapshotHeader {
 const SLOT = 'optimizer/'
 
 function writeSnapshot(shard: ShardState, journalFile: number): Uint8Array {
-  const { phase, version, change, counts, staleness, recipe, applied } = shard
+  const { phase, version, counts, staleness, recipe, applied } = shard
   const header: SnapshotHeader = {
     journalFile,
     start: recipe?.start,
     scalars: recipe?.optimizerState.scalars ?? {},
-    rateScale: recipe?.rateScale ?? 1,
-    plain: { phase, version, change, counts, staleness },
+    plain: { phase, version, counts, staleness },
+    adjusted: { change: shard.change, rateScale: recipe?.rateScale ?? 1 },
     applied: { below: applied.below, above: [...applied.above] },
     fences: [...shard.fences],
     clocks: [...shard.clocks],
@@ -154,12 +155,12 @@ function readSnapshot(content: Uint8Array): { shard: ShardState; journalFile: nu
     return alignedFloat32(found.bytes).slice()
   }
   const parameters = values('parameters')
-  const recipe = header.start && recipeOf(header.start, parameters.length)
+  const { change, rateScale } = header.adjusted ?? { change: 0, rateScale: 1 }
+  const begun = header.start && recipeOf(header.start, parameters.length)
+  const recipe = begun && { ...begun, rateScale }
   if (recipe) {
     const names = recipe.transform.slots
     const vectors = Object.fromEntries(names.map((name) => [name, values(`${SLOT}${name}`)]))
-    // Snapshots of before there were adjustments have none.
-    recipe.rateScale = header.rateScale ?? 1
     recipe.optimizerState = { scalars: { ...header.scalars }, vectors }
   }
   const held = Held.decode(
@@ -171,7 +172,6 @@ function readSnapshot(content: Uint8Array): { shard: ShardState; journalFile: nu
     journalFile: header.journalFile,
     shard: {
       ...header.plain,
-      change: header.plain.change ?? 0,
       staleness: [...header.plain.staleness],
       parameters,
       average: values('average'),
@@ -181,6 +181,7 @@ function readSnapshot(content: Uint8Array): { shard: ShardState; journalFile: nu
       held: new Map(held.map((item) => [item.push.sequence, item])),
       fences: new Map(header.fences),
       clocks: new Map(header.clocks),
+      change,
     },
   }
 }

@@ -73,17 +73,15 @@ export const PhaseStart = struct({
 })
 export type PhaseStart = Infer<typeof PhaseStart>
 
-/**
- * A change of the phase under way. `change` counts up over all lives of a run: one that a shard has is not
- * made again.
- */
+/** What steers a phase under way. It lasts until the next phase begins; a shard applies each once. */
 export const Adjustment = struct({
+  /** Counts up, over all lives of the run: a shard that has heard of this one, or a later one, ignores it. */
   change: u32,
-  /** Times what the learning rate is now; the schedule goes on from there. */
+  /** Multiplies what holds now. */
   rateScale: optional(number),
-  /** `StalenessPolicy`: validated by the shard. */
+  /** `StalenessPolicy`: validated by the shard. Pushes that are held become a round as they are. */
   policy: optional(plain),
-  /** Trainers that take part from now on. */
+  /** Those that take part from now on; a round that is now full is applied. */
   trainers: optional(list(text)),
 })
 export type Adjustment = Infer<typeof Adjustment>
@@ -92,20 +90,14 @@ export const ShardMessage = union({
   begin: { start: PhaseStart, replyTo: replyTo<ShardStatus>() },
   push: { push: Push, replyTo: replyTo<Pushed>() },
   pull: { have: number, copy: literal('live', 'average'), replyTo: replyTo<Pulled>() },
-  adjust: { adjustment: Adjustment, replyTo: replyTo<Adjusted>() },
   /** The trainer's former incarnations are refused from now on; it no longer holds others back. */
   fence: { trainer: text, incarnation: u32, replyTo: replyTo<ShardStatus>() },
   /** Writes everything to disk and starts a new journal. */
   checkpoint: { replyTo: replyTo<ShardStatus>() },
   status: { replyTo: replyTo<ShardStatus>() },
+  adjust: { adjustment: Adjustment, replyTo: replyTo<Adjusted>() },
 })
 export type ShardMessage = Infer<typeof ShardMessage>
-
-/** `refusal`: why nothing was changed; empty otherwise. */
-export interface Adjusted {
-  readonly refusal: string
-  readonly status: ShardStatus
-}
 
 export interface Pushed {
   readonly verdict: 'applied' | 'duplicate' | 'refused'
@@ -129,18 +121,27 @@ export interface ShardStatus {
   /** ... and these above it. */
   readonly appliedAbove: readonly number[]
   readonly updates: UpdateCounts
-  /** Of the next update, before its staleness; 0 before the first phase, as is `change`. */
-  readonly learningRate: number
-  /** Name of the optimizer; empty before the first phase. */
-  readonly optimizer: string
-  readonly policy: unknown
-  /** The last `Adjustment` that was made. */
-  readonly change: number
   /** Count of updates by staleness: index = staleness, the last bucket holds all above. */
   readonly staleness: readonly number[]
   readonly journalBytes: number
   /** Milliseconds from start to ready, of this incarnation. */
   readonly recoveredMs: number
+  /** What the next update is scaled by: the schedule's rate and what adjustments made of it; 0 before a phase. */
+  readonly learningRate: number
+  /** As it is written: 'ssp:4'; '' before a phase. */
+  readonly policy: string
+  /** Its name; '' before a phase. */
+  readonly optimizer: string
+  readonly trainers: readonly string[]
+  /** Steps that wait for the rest of their round: journalled, not applied. */
+  readonly held: readonly number[]
+  /** Of the last adjustment. */
+  readonly change: number
+}
+
+/** `refusal`: why nothing was changed, where nothing was. */
+export interface Adjusted extends ShardStatus {
+  readonly refusal?: string
 }
 
 export interface UpdateCounts {
@@ -176,6 +177,8 @@ export const SourceMessage = union({
   },
   /** What a dead trainer had taken goes back to the front. */
   release: { trainer: text },
+  /** Up to this incarnation a trainer is given no new step; what it has it may finish. */
+  retire: { trainer: text, incarnation: u32 },
   begin: {
     phase: u32,
     kind: StepKind,
@@ -187,21 +190,26 @@ export const SourceMessage = union({
     /** What the compute thread needs to know of this phase; opaque here. */
     configuration: plain,
   },
+  /** Of the phase under way. */
+  lanes: { lanes: u32 },
   pause: { paused: flag },
   status: { replyTo: replyTo<SourceStatus>() },
 })
 export type SourceMessage = Infer<typeof SourceMessage>
 
 export interface SourceStatus {
+  /** 0 before the first. */
   readonly phase: number
-  /** Of the phase; 0 before the first. */
   readonly steps: number
+  /** Steps of the phase that are done. */
   readonly finished: number
   readonly taken: readonly {
     readonly sequence: number
     readonly trainer: string
     readonly lane: number
   }[]
+  /** Steps that were given back and that nobody has. */
+  readonly returned: readonly number[]
   readonly paused: boolean
 }
 

@@ -73,14 +73,14 @@ export function renderEvent(event: RunEvent, style: ProgressStyle): Rendered {
       const percents = `${top1.toFixed(1)} % top-1, ${top5.toFixed(1)} % top-5`
       return { lines: [`  ${event.model}: ${percents} on ${event.set} images`] }
     }
-    case 'steered': {
-      const detail = event.detail === undefined ? '' : `: ${event.detail}`
-      return { lines: [paint(DIM, `${event.what}${detail}`)] }
-    }
     case 'transcripts':
       return { lines: [] }
     case 'skipped':
       return { lines: [paint(DIM, `skipped ${event.name}: ${event.reason}`)] }
+    case 'steered': {
+      const { what, detail } = event
+      return { lines: [paint(DIM, detail === undefined ? what : `${what}: ${detail}`)] }
+    }
     case 'note':
       return { lines: [paint(DIM, event.message)] }
     case 'finished':

@@ -25,7 +25,7 @@ import { type ImageTask, imageLayout, sectionsOf } from './task.ts'
 import type { ImageRecord, ImageWorld } from './world.ts'
 
 export function startImageRun(world: ImageWorld): RunHandle<ImageReport> {
-  return startRun(world, runImages)
+  return startRun(world, (life) => runImages(world, life))
 }
 
 async function runImages(world: ImageWorld, life: Life): Promise<ImageReport> {

@@ -26,7 +26,7 @@ export type ModelWorld = RunWorld<CompleteModelOptions>
 type ModelRecord = RunRecord<CompleteModelOptions>
 
 export function startModelRun(world: ModelWorld): RunHandle<ModelReport> {
-  return startRun(world, runModel)
+  return startRun(world, (life) => runModel(world, life))
 }
 
 async function runModel(world: ModelWorld, life: Life): Promise<ModelReport> {

@@ -12,13 +12,12 @@ import {
   traceExportOptions,
 } from '../../runtime/index.ts'
 import { within } from '../deadline.ts'
-import { lockRun } from '../run-lock.ts'
-import type { RunEvent } from '../events.ts'
 import type { RunInsight } from '../insight.ts'
-import type { RunOptions } from './options.ts'
+import { lockRun } from '../run-lock.ts'
+import { NotPossibleError } from '../cluster/not-possible.ts'
+import { isAtRest } from '../cluster/steering.ts'
 import { loadRecord, type RunRecord, saveRecord } from './record.ts'
-import { type Course, endOf, type RunSteering, stateOf, steerRun } from './steered.ts'
-import { NotPossibleError } from './steering.ts'
+import { type RunState, type RunSteering, reasons, runIdOf, verbsOf } from './steering.ts'
 import {
   createHalt,
   type Halt,
@@ -33,8 +32,8 @@ export interface RunHandle<Report> extends RunSteering {
   readonly done: Promise<Report>
   /** Checkpoints, stops every process, rejects `done` with `RunStoppedError`. */
   stop(): Promise<void>
-  /** The same, once the steps under way are finished. Rejects with `NotPossibleError`. */
-  drain(): Promise<void>
+  /** Absent before the run has prepared its data; it stays when the run has ended. */
+  insight(): RunInsight | undefined
 }
 
 /** What has to end with the run, as far as it has come. */
@@ -61,18 +60,10 @@ export interface OpenedLife<Record> {
   readonly threads: readonly ComputeThread[]
 }
 
-export function startRun<Options extends RunOptions, Report>(
-  given: RunWorld<Options>,
-  run: (world: RunWorld<Options>, life: Life) => Promise<Report>,
+export function startRun<Report>(
+  world: RunWorld,
+  run: (life: Life) => Promise<Report>,
 ): RunHandle<Report> {
-  const course: Course = { isPaused: false }
-  const world = {
-    ...given,
-    emit(event: RunEvent) {
-      if (event.type === 'phase') course.phase = event.phase
-      given.emit(event)
-    },
-  }
   const halt = createHalt()
   const gone = Promise.withResolvers<undefined>()
   const life: Life = {
@@ -80,79 +71,86 @@ export function startRun<Options extends RunOptions, Report>(
     isOver: false,
     whileUnderWay: (promise) => Promise.race([promise, gone.promise]),
   }
-  const done = halt.until(run(world, life)).then(
-    (report) => {
-      course.end = 'finished'
-      return report
+  let ending: 'draining' | 'stopping' | undefined
+  let outcome: 'finished' | 'stopped' | 'failed' | undefined
+  const done = endOf(life, run(life), {
+    onOver() {
+      ending = 'stopping'
+      life.isOver = true
+      gone.resolve(undefined)
     },
-    (error: unknown) => {
-      course.end = endOf(error)
-      throw error
-    },
-  )
-  const over = done.finally(async () => {
-    life.isOver = true
-    gone.resolve(undefined)
-    await endLife(life)
+    onOutcome: (how) => (outcome = how),
   })
-  over.catch(() => {})
-
-  async function stop(): Promise<void> {
-    course.ending = 'stopping'
-    if (!course.end && life.underWay) await checkpoint(life.underWay)
-    halt.because(new RunStoppedError(`stopped; ${adviceFor(world)}`))
-    await over.catch(() => {})
+  done.catch(() => {})
+  const stateNow = (): RunState => outcome ?? ending ?? stateOf(life.underWay)
+  const end = async (what: string): Promise<void> => {
+    halt.because(new RunStoppedError(`${what}; ${adviceFor(world)}`))
+    await done.catch(() => {})
   }
-
   return {
-    ...steerRun(world, life, course),
+    ...verbsOf({ world, underWay: () => life.underWay, stateNow, done }),
+    id: runIdOf(world.options.out),
     get state() {
-      return stateOf(course)
+      return stateNow()
     },
     get system() {
       return life.system
     },
-    done: over,
-    stop,
+    done,
+    insight: () => life.insight,
     async drain() {
       const { underWay } = life
-      if (!underWay || course.end || course.ending) {
-        throw new NotPossibleError(`the run is ${stateOf(course)}`)
+      const state = stateNow()
+      if (!underWay || (state !== 'training' && state !== 'paused')) {
+        throw new NotPossibleError(reasons[state])
       }
-      course.ending = 'draining'
+      ending = 'draining'
       world.emit({ type: 'steered', what: 'draining' })
-      await halt.until(finishSteps(underWay)).catch(() => {})
-      await stop()
+      underWay.cluster.pause()
+      await halt.until(settleSteps(underWay)).catch(() => {})
+      if (stateNow() === 'draining') await checkpoint(underWay)
+      await end('drained')
+    },
+    async stop() {
+      const isLate = outcome !== undefined || ending === 'stopping'
+      if (!isLate) ending = 'stopping'
+      if (!isLate && life.underWay) await checkpoint(life.underWay)
+      await end('stopped')
     },
   }
 }
 
-async function endLife(life: Life): Promise<void> {
-  await life.underWay?.cluster.stop()
-  await life.pool?.stop()
-  await life.traces?.stop()
-  life.system?.stop()
-  for (const thread of life.threads ?? []) thread.close()
-  life.unlock?.()
+/** What is started for a run ends with it. */
+async function endOf<Report>(
+  life: Life,
+  run: Promise<Report>,
+  heard: {
+    readonly onOver: () => void
+    readonly onOutcome: (outcome: 'finished' | 'stopped' | 'failed') => void
+  },
+): Promise<Report> {
+  try {
+    const report = await life.halt.until(run).finally(async () => {
+      heard.onOver()
+      await life.underWay?.cluster.stop()
+      await life.pool?.stop()
+      await life.traces?.stop()
+      life.system?.stop()
+      for (const thread of life.threads ?? []) thread.close()
+      life.unlock?.()
+    })
+    heard.onOutcome('finished')
+    return report
+  } catch (error) {
+    heard.onOutcome(error instanceof RunStoppedError ? 'stopped' : 'failed')
+    throw error
+  }
 }
 
-const DRAIN_POLL_MS = 20
-const POLLS_PER_ROUND = 10
-/** Beyond what a step may take: then it is given up, and done again when the run is resumed. */
-const DRAIN_MS_MAX = 10_000
-
-/** Hands out no more steps, and waits for those under way. */
-async function finishSteps({ cluster, world }: UnderWay): Promise<void> {
-  const { environment, options } = world
-  const { clock } = environment
-  const until = clock.now() + 1_000 * options.stepSeconds + DRAIN_MS_MAX
-  cluster.pause(true)
-  for (let polls = 1; clock.now() < until; polls++) {
-    if ((await cluster.source()).taken.length === 0) return
-    // Those that wait for others to make a round whole would wait for ever.
-    if (polls % POLLS_PER_ROUND === 0) await cluster.completeRounds()
-    await new Promise<void>((resolve) => clock.after(DRAIN_POLL_MS, resolve))
-  }
+function stateOf(run: UnderWay | undefined): RunState {
+  if (!run) return 'preparing'
+  if (!run.part) return 'evaluating'
+  return run.cluster.isPaused ? 'paused' : 'training'
 }
 
 export async function openLife<Record extends RunRecord>(
@@ -193,9 +191,28 @@ export function failure({ options }: RunWorld, cause: string): RunFailedError {
 /** A shard that does not answer has its journal: nothing depends on the snapshot but a faster start. */
 const CHECKPOINT_MS_MAX = 3_000
 
+/** What takes longer is computed again by the next life of the run. */
+const DRAIN_MS_MAX = 60_000
+const DRAIN_POLL_MS = 50
+
+/** No step is given out any more: until those under way are applied, or kept by the shards for their round. */
+async function settleSteps({ cluster, world }: UnderWay): Promise<void> {
+  const { clock } = world.environment
+  const settled = async (): Promise<void> => {
+    for (;;) {
+      const status = await cluster.sourceStatus()
+      if (isAtRest(status, await cluster.statuses())) return
+      await new Promise<void>((resolve) => clock.after(DRAIN_POLL_MS, resolve))
+    }
+  }
+  await within(clock, DRAIN_MS_MAX, settled(), 'the steps under way were not done').catch((error) =>
+    world.emit({ type: 'note', message: `${error}: they are done again` }),
+  )
+}
+
 async function checkpoint(run: UnderWay): Promise<void> {
   const { cluster, world } = run
-  cluster.pause(true)
+  cluster.pause()
   try {
     await within(world.environment.clock, CHECKPOINT_MS_MAX, cluster.checkpoint())
     keep(run)

@@ -35,6 +35,7 @@ export async function trainPart<Record extends RunRecord>(
   const { clock } = world.environment
   const begun = clock.now()
   const { steps } = part.start
+  run.part = part
   world.emit({ type: 'phase', phase: part.shown, total: steps, unit: 'updates' })
 
   const finished = Promise.withResolvers<void>()
@@ -45,8 +46,10 @@ export async function trainPart<Record extends RunRecord>(
     if (done >= steps) finished.resolve()
   }
   const progress = progressMeter(run, part, begun)
+  const trainerTime = teamTime(run, begun)
   run.onStep = (step) => {
     done += 1
+    trainerTime()
     progress(done, step)
     passed(done - 1)
   }
@@ -58,9 +61,10 @@ export async function trainPart<Record extends RunRecord>(
   // An epoch that ended just before the run was stopped was not judged yet.
   passed(isJudged(Math.floor(resumed / part.stepsPerEpoch)) ? done : done - resumed)
   await halt.until(finished.promise)
+  run.part = undefined
   const seconds = (clock.now() - begun) / 1000
   const { tally } = run.record
-  const trainerMs = tally.trainerMs + trainers * seconds * 1000
+  const trainerMs = tally.trainerMs + trainerTime()
   run.record = { ...run.record, tally: { ...tally, seconds: tally.seconds + seconds, trainerMs } }
   world.emit({ type: 'phase-ended', phase: part.shown, seconds })
   await checkNothingLost(run, part)
@@ -106,6 +110,50 @@ async function checkNothingLost<Record extends RunRecord>(
   }
 }
 
+/** Milliseconds of all trainers so far: the team may change. */
+function teamTime<Record extends RunRecord>(
+  { cluster, world }: UnderWay<Record>,
+  begun: number,
+): () => number {
+  const { clock } = world.environment
+  let countedAt = begun
+  let sum = 0
+  return () => {
+    const now = clock.now()
+    sum += (now - countedAt) * cluster.team().length
+    countedAt = now
+    return sum
+  }
+}
+
+/** What the first shard scales its updates by, asked now and then, beside the steps. */
+function rateWatch<Record extends RunRecord>({
+  cluster,
+  world,
+}: UnderWay<Record>): () => number | undefined {
+  const { clock } = world.environment
+  let rate: number | undefined
+  let askedAt = Number.NEGATIVE_INFINITY
+  let isAsking = false
+  const ask = async (): Promise<void> => {
+    const [first] = await cluster.statuses()
+    rate = first?.learningRate
+  }
+  return () => {
+    const now = clock.now()
+    if (isAsking || now - askedAt < RATE_MS) return rate
+    askedAt = now
+    isAsking = true
+    const asked = (): void => {
+      isAsking = false
+    }
+    ask().then(asked, asked)
+    return rate
+  }
+}
+
+const RATE_MS = 1_000
+
 function progressMeter<Record extends RunRecord>(
   run: UnderWay<Record>,
   part: TrainingPart,
@@ -118,7 +166,7 @@ function progressMeter<Record extends RunRecord>(
   let examples = 0
   let loss = Number.NaN
   let doneBefore: number | undefined
-  const learningRate = rateMeter(run)
+  const rateNow = rateWatch(run)
   return (done, step) => {
     const before = run.record.tally.examples / examplesPlanned
     countStep(run, step)
@@ -128,6 +176,7 @@ function progressMeter<Record extends RunRecord>(
     loss = Number.isNaN(loss) ? step.loss : 0.95 * loss + 0.05 * step.loss
     doneBefore ??= done - 1
     const now = clock.now()
+    const learningRate = rateNow()
     if (now - shownAt < PROGRESS_MS && done < steps) return
     shownAt = now
     const seconds = (now - begun) / 1000
@@ -139,37 +188,14 @@ function progressMeter<Record extends RunRecord>(
       examples: part.examples,
       examplesPerSecond: examples / seconds,
       loss,
-      ...learningRate(now),
+      ...(learningRate !== undefined && { learningRate }),
+      team: cluster.team(),
       remainingSeconds: (seconds * (steps - done)) / (done - doneBefore),
     })
   }
 }
 
 const PROGRESS_MS = 200
-const RATE_MS = 1_000
-
-/** What the shards said a moment ago; they are asked now and then, and nobody waits for it. */
-function rateMeter<Record extends RunRecord>({ cluster }: UnderWay<Record>) {
-  let rate: number | undefined
-  let askedAt = Number.NEGATIVE_INFINITY
-  let isAsking = false
-  const ask = async (): Promise<void> => {
-    isAsking = true
-    try {
-      rate = (await cluster.statuses())[0]?.learningRate
-    } catch {
-      // The run has ended: nobody will look at it.
-    }
-    isAsking = false
-  }
-  return (now: number): { readonly learningRate?: number } => {
-    if (!isAsking && now - askedAt >= RATE_MS) {
-      askedAt = now
-      void ask()
-    }
-    return rate === undefined ? {} : { learningRate: rate }
-  }
-}
 
 function countStep<Record extends RunRecord>(run: UnderWay<Record>, step: FinishedStep): void {
   const { tally } = run.record

@@ -10,7 +10,6 @@ import { deviceOptionsOf } from '../devices.ts'
 import type { FinishedStep } from '../example-source.ts'
 import { type Pipeline, shardsOfSubnetworks } from '../pipeline/processes.ts'
 import { failure, type Life, type OpenedLife } from './life.ts'
-import type { RunOptions } from './options.ts'
 import type { RunRecord } from './record.ts'
 import type { RunWorld } from './world.ts'
 
@@ -49,8 +48,10 @@ export function startProcesses(
     ...(pipeline && { pipeline }),
     ...(sections && { sections }),
     trainerKind: run.trainerKind,
-    trainersMax: options.workers,
-    trainerEngine: (index) => engineOf(index, options),
+    // The last ones of those that the options count; who is added runs as the control process does.
+    trainerEngine: (index) =>
+      index < options.workers && index >= options.workers - options.deno ? 'deno' : undefined,
+    replicas: pipeline ? Math.floor(options.workers / pipeline.subnetworks) : options.workers,
     latticeWorkers: run.latticeWorkers ?? 0,
     trainer: {
       codec: options.codec,
@@ -67,11 +68,6 @@ export function startProcesses(
     onFinished: run.onFinished,
     onGaveUp: (cause) => life.halt.because(failure(world, cause)),
   })
-}
-
-/** The last ones of those that it began with. */
-function engineOf(index: number, { workers, deno }: RunOptions): 'deno' | undefined {
-  return index >= workers - deno && index < workers ? 'deno' : undefined
 }
 
 /** Shards of the whole vector, or of each subnetwork. */

@@ -41,6 +41,8 @@ export interface UnderWay<Record extends RunRecord = RunRecord> {
   readonly secondsBefore: number
   record: Record
   onStep: (step: FinishedStep) => void
+  /** The part that is training, where one is. */
+  part?: { readonly name: string } | undefined
 }
 
 /** Keeps what the run must not forget; time, deaths and sums so far always go with it. */

@@ -19,7 +19,7 @@ import type { NetworkShape, SpeechTask } from './task.ts'
 import type { SpeechUnderWay, SpeechWorld } from './world.ts'
 
 export function startSpeechRun(world: SpeechWorld): RunHandle<SpeechReport> {
-  return startRun(world, runSpeech)
+  return startRun(world, (life) => runSpeech(world, life))
 }
 
 async function runSpeech(world: SpeechWorld, life: Life): Promise<SpeechReport> {

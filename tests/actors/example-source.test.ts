@@ -9,7 +9,7 @@ import {
   type SourceState,
   takeStep,
 } from '../../actors/example-source.ts'
-import type { Work } from '../../protocol/training.ts'
+import type { SourceStatus, Work } from '../../protocol/training.ts'
 import type { Ref } from '../../runtime/index.ts'
 
 const BEGIN = {
@@ -26,6 +26,7 @@ const phase = (steps: number, below = 0, above: number[] = []) =>
   ({
     ...beginPhase({ ...BEGIN, steps, applied: { below, above } }),
     paused: false,
+    retired: new Map(),
   }) satisfies SourceState
 
 const laneOf = (trainer: string, lane = 0) => ({ trainer, incarnation: 1, lane })
@@ -81,7 +82,12 @@ test('a lane that asks again, its answer lost, is given the same step; another l
   const ask = (trainer: string, lane: number) =>
     ({ type: 'next', ...laneOf(trainer, lane), replyTo }) as const
   const twoLanes = beginPhase({ ...BEGIN, lanes: 2 })
-  let state: SourceState & SourceConfig = { ...twoLanes, paused: false, onFinished: () => {} }
+  let state: SourceState & SourceConfig = {
+    ...twoLanes,
+    paused: false,
+    retired: new Map(),
+    onFinished: () => {},
+  }
   const asks = [ask('a', 0), ask('a', 0), ask('a', 1), ask('b', 0), ask('a', 0)]
   for (const message of asks) {
     const result = exampleSource.receive(state, message, undefined as never)
@@ -123,4 +129,47 @@ test('whatever dies when, every step is finished exactly once and nothing is lef
       expect(state.returned).toEqual([])
     }),
   )
+})
+
+test('a retired trainer finishes what it has and is given no more; its next life is', () => {
+  const answers: Work[] = []
+  const statuses: SourceStatus[] = []
+  const replyTo = { tell: (work: Work) => void answers.push(work) } as unknown as Ref<Work>
+  const reportTo = { tell: (status: SourceStatus) => void statuses.push(status) } as never
+  const begun = beginPhase({ ...BEGIN, lanes: 2 })
+  let state: SourceState & SourceConfig = {
+    ...begun,
+    paused: false,
+    retired: new Map(),
+    onFinished: () => {},
+  }
+  const ask = (incarnation: number, lane = 0) =>
+    ({ type: 'next', trainer: 'a', incarnation, lane, replyTo }) as const
+  const messages = [
+    ask(1),
+    { type: 'retire', trainer: 'a', incarnation: 1 },
+    ask(1, 1),
+    ask(1),
+    { type: 'status', replyTo: reportTo },
+    { type: 'release', trainer: 'a' },
+    { type: 'lanes', lanes: 1 },
+    ask(2, 1),
+    ask(2),
+  ] as const
+  for (const message of messages) {
+    const result = exampleSource.receive(state, message, undefined as never)
+    if (result.type === 'continue') state = result.state
+  }
+  const steps = answers.map((work) => (work.type === 'step' ? work.sequence : undefined))
+  expect(steps).toEqual([0, undefined, 0, undefined, 0])
+  expect(statuses).toEqual([
+    {
+      phase: 1,
+      steps: 10,
+      finished: 0,
+      taken: [{ sequence: 0, trainer: 'a', lane: 0 }],
+      returned: [],
+      paused: false,
+    },
+  ])
 })

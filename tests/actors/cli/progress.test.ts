@@ -45,6 +45,13 @@ describe('renderEvent', () => {
     expect(renderEvent(nothing, terminal).bar).toEndWith('░   0 %')
   })
 
+  test('says what was done to the run', () => {
+    const paused: RunEvent = { type: 'steered', what: 'paused' }
+    const adjusted: RunEvent = { type: 'steered', what: 'adjusted', detail: 'policy ssp:4' }
+    expect(renderEvent(paused, terminal).lines).toEqual(['paused'])
+    expect(renderEvent(adjusted, plain).lines).toEqual(['adjusted: policy ssp:4'])
+  })
+
   test('says deaths and recoveries with a cross and a tick, coloured only on request', () => {
     expect(renderEvent(death, terminal).lines).toEqual(['✗ trainer-1 died: killed by SIGKILL'])
     expect(renderEvent(recovered, terminal).lines).toEqual(['✓ trainer-1 is back after 412 ms'])

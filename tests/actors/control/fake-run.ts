@@ -1,8 +1,9 @@
 // A run that trains nothing: what a control plane shows and steers, under the hand of a test.
 import type { RunEvent } from '../../../actors/events.ts'
 import type { Run } from '../../../actors/launch.ts'
-import { type Change, NotPossibleError, type RunMember } from '../../../actors/run/steering.ts'
-import type { RunState } from '../../../actors/run/steered.ts'
+import { NotPossibleError } from '../../../actors/cluster/not-possible.ts'
+import type { Adjusting, ClusterMember } from '../../../actors/cluster/steering.ts'
+import type { RunState } from '../../../actors/run/steering.ts'
 
 export interface FakeRun {
   readonly run: Run
@@ -23,7 +24,7 @@ export function fakeRun(id = 'fake-1'): FakeRun {
   done.promise.catch(() => {})
   let next = 2
   let trainers = ['trainer-0', 'trainer-1']
-  const member = (name: string, role: RunMember['role']): RunMember => ({
+  const member = (name: string, role: ClusterMember['role']): ClusterMember => ({
     name,
     role,
     state: 'ready',
@@ -59,7 +60,10 @@ export function fakeRun(id = 'fake-1'): FakeRun {
       state = 'training'
     },
     checkpoint: async () => void asked.push('checkpoint'),
-    adjust: async (change: Change) => void asked.push(`adjust ${JSON.stringify(change)}`),
+    adjust: async (change: Adjusting) => {
+      asked.push(`adjust ${JSON.stringify(change)}`)
+      return []
+    },
     shards: async () => [],
     members: () => [...trainers.map((name) => member(name, 'trainer')), member('shard-0', 'shard')],
     async addWorker() {

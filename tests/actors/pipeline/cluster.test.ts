@@ -59,7 +59,6 @@ async function startRun(seed: string, policy: string, steps = STEPS): Promise<Ru
     folder: 'shards',
     ranges,
     trainerKind: 'image-subnetwork',
-    trainersMax: 2,
     trainerEngine: () => undefined,
     latticeWorkers: 0,
     pipeline: {
