@@ -48,7 +48,7 @@ function placesOf(disk: Disk): ReadonlyMap<string, string> {
   const pageFolder = join(here, 'page')
   const own = disk.list(pageFolder).filter((name) => extensionOf(name) in types)
   const uplot = dirname(require.resolve('uplot/dist/uPlot.min.css'))
-  const hono = join(dirname(require.resolve('hono/package.json')), 'dist')
+  const hono = join(dirname(fileURLToPath(import.meta.resolve('hono/client'))), '..')
   const honoFiles = [
     ...disk.list(join(hono, 'client')).map((name) => `client/${name}`),
     'utils/cookie.js',
@@ -71,9 +71,16 @@ function placesOf(disk: Disk): ReadonlyMap<string, string> {
 }
 
 function readFile(disk: Disk, path: string): PageFile {
-  const bytes = new Uint8Array(disk.read(path))
+  const bytes = forBrowsers(path, new Uint8Array(disk.read(path)))
   const tag = `"${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}"`
   return { bytes, type: types[extensionOf(path)] ?? 'application/octet-stream', tag }
+}
+
+/** The client names its library as packages do; a browser wants an address. */
+function forBrowsers(path: string, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (!path.endsWith('/client.js')) return bytes
+  const text = new TextDecoder().decode(bytes)
+  return new TextEncoder().encode(text.replace("'hono/client'", "'/assets/hono/client/index.js'"))
 }
 
 function extensionOf(path: string): string {

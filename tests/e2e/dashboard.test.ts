@@ -130,6 +130,16 @@ describe.skipIf(!executablePath)('the dashboard', () => {
     await page.close()
   }, 30_000)
 
+  test('the client of scripts works in a page too', async () => {
+    const { page } = await open()
+    const ids = await page.evaluate<string[]>(`import('/client.js').then(
+      async ({ answerOf, client }) =>
+        (await answerOf(client(location.origin).runs.$get())).runs.map(({ id }) => id),
+    )`)
+    expect(ids).toEqual(control.plane.runs.map(({ id }) => id))
+    await page.close()
+  }, 20_000)
+
   test('ten thousand actors are there at once, and a hundred rows of them in the document', async () => {
     const crowd = startControl(environment, { port: 0 })
     const book = crowd.plane.add(fakeRun().run)

@@ -1,6 +1,7 @@
 // The client of the HTTP API: a stream of events read whole, however it is cut, and resumed without loss.
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { OpenAPIClientAxios } from 'openapi-client-axios'
 import {
   answerOf,
   client,
@@ -105,17 +106,44 @@ test('a stream that is cut goes on behind its last event', async () => {
   await second.server.stop()
 })
 
-test('it works in Node, which knows nothing of TypeScript', async () => {
+test('it works in Node, which knows nothing of TypeScript, and in Deno', async () => {
   const { server } = serve()
   const path = new URL('../../../actors/control/client.js', import.meta.url).href
   const script = `
     import { answerOf, client } from '${path}'
     const { runs } = await answerOf(client('${server.url}').runs.$get())
     console.log(runs[0].id)`
-  const node = Bun.which('node')
-  if (node) {
-    const child = Bun.spawn([node, '--input-type=module', '-e', script], { stdout: 'pipe' })
+  const [node, deno] = [Bun.which('node'), Bun.which('deno')]
+  const commands = [
+    ...(node ? [[node, '--input-type=module', '-e', script]] : []),
+    ...(deno ? [[deno, 'run', '-A', '--quiet', '--ext=js', '-']] : []),
+  ]
+  for (const command of commands) {
+    const child = Bun.spawn(command, { stdin: new Blob([script]), stdout: 'pipe' })
     expect((await new Response(child.stdout).text()).trim()).toBe('fake-1')
   }
+  await server.stop()
+})
+
+test('a client that is made of the OpenAPI document works', async () => {
+  const { server, fake } = serve()
+  const made = new OpenAPIClientAxios({
+    definition: `${server.url}/openapi.json`,
+    withServer: { url: server.url },
+    axiosConfigDefaults: { headers: { authorization: 'Bearer secret' } },
+  })
+  const generated = await made.init()
+  const call = async (name: string, ...given: (string | object)[]) => {
+    const method = generated[name]
+    if (!method) throw new Error(`no operation ${name}`)
+    return await method(...(given as []))
+  }
+  expect((await call('getRuns')).data.runs[0].id).toBe('fake-1')
+  const { data: done } = await call('postActorsByPathKill', 'trainer-0')
+  expect(done).toEqual({ done: 'kill trainer-0' })
+  expect((await call('patchRunsById', 'fake-1', { policy: 'ssp:2' })).status).toBe(200)
+  const { data: worker, status } = await call('postWorkers')
+  expect([worker.id, status]).toEqual(['trainer-2', 201])
+  expect(fake.asked).toEqual(['kill trainer-0', 'adjust {"policy":"ssp:2"}'])
   await server.stop()
 })
