@@ -220,7 +220,7 @@ async function follow(run: Run, writer: ProgressWriter): Promise<number> {
 
 const ECHO_MS = 500
 
-function camelCased(values: OptionValues): OptionValues {
+export function camelCased(values: OptionValues): OptionValues {
   const camel = (name: string) =>
     name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [camel(name), value]))

@@ -6,9 +6,11 @@ import { type ControlPlane, startControl } from '../control/serve.ts'
 import type { RunBook } from '../control/plane.ts'
 import { launch, type LaunchOptions, type Run, type Task } from '../launch.ts'
 import { controlIn } from './control-options.ts'
-import { helpOf, type OptionTable, readOptions, UsageError } from './options.ts'
+import { OptionError } from '../run/options.ts'
+import { nearest } from './nearest.ts'
+import { helpOf, type OptionTable, type OptionValues, readOptions, UsageError } from './options.ts'
 import { progressWriterFor } from './progress.ts'
-import { givenTo, trainCommands } from './run.ts'
+import { camelCased, givenTo, trainCommands } from './run.ts'
 import { controlOptions, quiet } from './run-options.ts'
 
 const USAGE = `troupe up [speech|image|model|SCRIPT] [options]
@@ -31,16 +33,41 @@ export async function upCommand(args: readonly string[]): Promise<number> {
   const environment = realEnvironment({ seed: 0 })
   const control = startControl(environment, {
     ...options,
-    start: async (task, given) =>
-      await launch({
+    start: async (task, given) => {
+      checkNames(task, given)
+      return await launch({
         task: trainCommands[task].task(given as never) as Task,
         allowFaults: options.allowFaults ?? false,
-      }),
+      })
+    },
   })
   console.log(`dashboard: ${control.pageUrl}`)
   if (wanted)
     control.plane.add(await launch({ ...wanted, allowFaults: options.allowFaults ?? false }))
   return await untilStopped(control, values.quiet === true)
+}
+
+/** Those of scripts that no command line has. */
+const ownNames = ['resume', 'flip', 'auxiliary']
+
+/** Over HTTP nobody else would notice a name that is misspelt. Throws `OptionError`. */
+function checkNames(task: keyof typeof trainCommands, given: object): void {
+  const { table } = trainCommands[task]
+  const known = [...Object.keys(camelCased(asValues(table))), ...ownNames]
+  const name = Object.keys(given).find((each) => !known.includes(each))
+  if (name !== undefined) {
+    const meant = nearest(name, known)
+    const advice = meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`
+    throw new OptionError(`${name}: ${task} has no such option; ${advice}`)
+  }
+  const required = Object.entries(table).find(
+    ([each, { isRequired }]) => isRequired && !(each in given) && !('resume' in given),
+  )
+  if (required) throw new OptionError(`${required[0]}: it is missing; give ${required[1].value}`)
+}
+
+function asValues(table: OptionTable): OptionValues {
+  return Object.fromEntries(Object.keys(table).map((name) => [name, true]))
 }
 
 function tableOf(target: string | undefined): OptionTable {

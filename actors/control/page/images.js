@@ -96,6 +96,20 @@ function pairsOf(pairs) {
   )
 }
 
+/** @type {readonly [string, string][]} */
+const legend = [
+  ['forward', 'var(--series-1)'],
+  ['backward', 'var(--series-3)'],
+  ['push', 'var(--series-2)'],
+]
+
+/** @param {string} colour */
+function swatch(colour) {
+  const mark = h('span', { className: 'dot swatch' })
+  mark.style.background = colour
+  return mark
+}
+
 const ROW = 34
 const WIDTH = 900
 
@@ -159,7 +173,9 @@ export function showTimeline({ seconds, stages }) {
     h(
       'p',
       { className: 'quiet' },
-      `The last ${seconds.toFixed(1)} s: forward, backward, push; gaps are the bubble.`,
+      `The last ${seconds.toFixed(1)} s: `,
+      ...legend.flatMap(([name, colour]) => [swatch(colour), `${name}  `]),
+      'gaps are the bubble.',
     ),
   )
 }

@@ -11,6 +11,12 @@ import {
 import { Hono, reads, refuse, says } from '../http.ts'
 import type { Plane } from '../plane.ts'
 
+const streamHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-store',
+  'x-accel-buffering': 'no',
+}
+
 export const eventRoutes = ({ log }: Plane) =>
   new Hono()
     .get(
@@ -22,16 +28,14 @@ export const eventRoutes = ({ log }: Plane) =>
         const header = Number(c.req.header('last-event-id') ?? Number.NaN)
         // A browser that lost its connection says where it was; that is newer than the address.
         const from = Number.isInteger(header) && header >= 0 ? header : (after ?? log.last)
+        // Nobody would read it, and nobody would end it.
+        if (c.req.method === 'HEAD') return c.body(null, 200, streamHeaders)
         const stream = log.stream({
           after: from,
           ...(types !== undefined && { types: new Set([...types.split(','), 'missed']) }),
         })
         if (!stream) return refuse(503, 'too-many-readers', 'Too many event streams are open')
-        return c.body(stream, 200, {
-          'content-type': 'text/event-stream; charset=utf-8',
-          'cache-control': 'no-store',
-          'x-accel-buffering': 'no',
-        })
+        return c.body(stream, 200, streamHeaders)
       },
     )
     .get(

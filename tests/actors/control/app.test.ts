@@ -240,6 +240,13 @@ describe('a problem document for', () => {
   })
 })
 
+test('who asks only for the head of a stream leaves no reader behind', async () => {
+  const { ask, plane } = open()
+  const { status, headers } = await ask('/events', { method: 'HEAD' })
+  expect([status, headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8'])
+  expect(plane.log.readers).toBe(0)
+})
+
 describe('the guard', () => {
   test('lets everybody on this machine read, and nobody change anything without the token', async () => {
     const { ask, fake } = open()
