@@ -8,7 +8,7 @@ import { chromium } from 'playwright-core'
 import { startControl } from '../../actors/control/serve.ts'
 import { launch, type Run, speech } from '../../actors/index.ts'
 import { realEnvironment } from '../../runtime/index.ts'
-import { fakeRun } from '../actors/control/fake-run.ts'
+import { fakeRun, memberWith } from '../actors/control/fake-run.ts'
 import { makeTinyDigits } from '../tiny-digits.ts'
 import { atLeast, atMost, type Bench, median, type Row, row } from './rows.ts'
 
@@ -141,18 +141,6 @@ interface Answers {
   readonly p50: number
   readonly p99: number
   readonly achieved: number
-}
-
-function memberWith(count: number) {
-  const actors = Array.from({ length: count }, (_, index) => ({
-    path: `/actor-${index}`,
-    kind: 'some-kind',
-    incarnation: 2 ** 32 + index,
-    mailboxMessages: index % 100,
-    restarts: 0,
-    restart: 'transient' as const,
-  }))
-  return { member: 'control', incarnation: 1, actors, links: [], isStale: false, seenAt: 1 }
 }
 
 /** Sockets that ask for events and then read nothing. */

@@ -7,7 +7,7 @@ import { type Browser, chromium, type Page } from 'playwright-core'
 import { type ControlPlane, startControl } from '../../actors/control/serve.ts'
 import { launch, speech, type SpeechOptions } from '../../actors/index.ts'
 import { realEnvironment } from '../../runtime/index.ts'
-import { fakeRun } from '../actors/control/fake-run.ts'
+import { fakeRun, memberWith } from '../actors/control/fake-run.ts'
 import { makeTinyDigits } from '../tiny-digits.ts'
 
 const executablePath = Bun.which('chromium') ?? Bun.which('chromium-browser') ?? undefined
@@ -143,23 +143,7 @@ describe.skipIf(!executablePath)('the dashboard', () => {
   test('ten thousand actors are there at once, and a hundred rows of them in the document', async () => {
     const crowd = startControl(environment, { port: 0 })
     const book = crowd.plane.add(fakeRun().run)
-    const actors = Array.from({ length: 10_000 }, (_, index) => ({
-      path: `/actor-${index}`,
-      kind: 'extra',
-      incarnation: 2 ** 32 + index,
-      mailboxMessages: index % 100,
-      restarts: 0,
-      restart: 'transient' as const,
-    }))
-    const status = {
-      member: 'control',
-      incarnation: 1,
-      actors,
-      links: [],
-      isStale: false,
-      seenAt: 1,
-    }
-    book.observed.take([status])
+    book.observed.take([memberWith(10_000)])
     const { page, complaints } = await open(crowd.pageUrl)
     await page.getByText('1 members, 10000 actors').waitFor({ timeout: 10_000 })
     expect(await page.getByRole('treeitem').count()).toBeLessThan(100)

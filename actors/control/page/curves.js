@@ -57,14 +57,21 @@ export function createCurves() {
   }
 }
 
+/** A colour of the theme, as a canvas understands it. @param {string} name */
+function colour(name) {
+  const probe = h('span')
+  probe.style.color = `var(${name})`
+  document.body.append(probe)
+  const made = getComputedStyle(probe).color
+  probe.remove()
+  return made
+}
+
 /** @param {(typeof charts)[number]} chart */
 function plotOf(chart) {
   const value = h('b')
   const canvas = h('div', { role: 'img', 'aria-label': chart.name })
   const element = h('figure', {}, h('figcaption', {}, `${chart.name} `, value), canvas)
-  const style = getComputedStyle(document.documentElement)
-  /** @param {string} name */
-  const colour = (name) => style.getPropertyValue(name).trim()
   const axis = {
     stroke: colour('--quiet'),
     grid: { stroke: colour('--line'), width: 1 },

@@ -169,7 +169,8 @@ function hear(event) {
 }
 
 byId('theme').addEventListener('click', () => {
-  const isDark = getComputedStyle(document.documentElement).colorScheme.includes('dark')
+  const { theme } = document.documentElement.dataset
+  const isDark = theme ? theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches
   document.documentElement.dataset.theme = isDark ? 'light' : 'dark'
   localStorage.setItem('troupe-theme', isDark ? 'light' : 'dark')
   curves.redraw()

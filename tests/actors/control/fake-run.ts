@@ -104,3 +104,16 @@ export function fakeRun(id = 'fake-1'): FakeRun {
     },
   }
 }
+
+/** As an observer has it. */
+export function memberWith(count: number) {
+  const actors = Array.from({ length: count }, (_, index) => ({
+    path: `/actor-${index}`,
+    kind: 'some-kind',
+    incarnation: 2 ** 32 + index,
+    mailboxMessages: index % 100,
+    restarts: 0,
+    restart: 'transient' as const,
+  }))
+  return { member: 'control', incarnation: 1, actors, links: [], isStale: false, seenAt: 1 }
+}
