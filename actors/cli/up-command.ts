@@ -22,7 +22,8 @@ export async function upCommand(args: readonly string[]): Promise<number> {
   const [first, ...others] = args
   const target = first?.startsWith('-') ? undefined : first
   const rest = target === undefined ? args : others
-  const table: OptionTable = { ...tableOf(target), ...controlOptions, quiet }
+  const json = { kind: 'flag', help: 'say the address as JSON' } as const
+  const table: OptionTable = { ...tableOf(target), ...controlOptions, json, quiet }
   if (args.includes('--help')) {
     console.log(helpOf(USAGE, table))
     return 0
@@ -41,7 +42,8 @@ export async function upCommand(args: readonly string[]): Promise<number> {
       })
     },
   })
-  console.log(`dashboard: ${control.pageUrl}`)
+  const { url, pageUrl, token } = control
+  console.log(values.json ? JSON.stringify({ url, pageUrl, token }) : `dashboard: ${pageUrl}`)
   if (wanted)
     control.plane.add(await launch({ ...wanted, allowFaults: options.allowFaults ?? false }))
   return await untilStopped(control, values.quiet === true)
@@ -82,7 +84,7 @@ function isTask(target: string | undefined): target is keyof typeof trainCommand
 
 async function wantedRun(
   target: string | undefined,
-  { quiet: _, ...values }: ReturnType<typeof readOptions>,
+  { quiet: _quiet, json: _json, ...values }: ReturnType<typeof readOptions>,
 ): Promise<LaunchOptions | undefined> {
   if (target === undefined) return undefined
   if (isTask(target)) return { task: givenTo(trainCommands[target] as never, values).task as Task }

@@ -189,7 +189,8 @@ test('a long partition ends as a real one: the member is lost, and its successor
   const fault = { from: 'far', fault: { type: 'partition' }, durationMs: 60_000 } as const
   expect(await injectFault(system, fault)).toBe('accepted')
   const exited = await when('exited', 1)
-  expect('cause' in exited && exited.cause).toContain('heartbeat')
+  // Both ends hear nothing; whoever notices first ends the process.
+  expect('cause' in exited && exited.cause).toMatch(/heartbeat|exited with code 1/)
   await when('ready', 2)
   expect(await system.ask(ref, { type: 'echo', text: 'two' }, { timeoutMs: 2_000 })).toBe('two')
 })
