@@ -210,7 +210,11 @@ function observe(
     everyMs: OBSERVE_MS,
     onRefreshed: () => observed.take(observer.statuses()),
   })
-  observer.onLog(({ member, event }) => log.put({ run: id, member, ...event }))
+  observer.onLog(({ member, event }) => {
+    // Who is there is said by all who hear of it; the control member's word is the one that counts.
+    const isGossip = event.type.startsWith('member-') && member !== system.member
+    if (!isGossip) log.put({ run: id, member, ...event })
+  })
   observer.start()
   return observer
 }

@@ -15,7 +15,7 @@ const lives = [
   'device',
 ]
 /** They come by the second, and tell little. */
-const quiet = ['log', 'spawned', 'skipped']
+const quiet = ['log', 'spawned', 'skipped', 'transcripts']
 const bad = ['death', 'crashed', 'member-lost', 'escalated', 'missed']
 const good = ['recovered', 'finished', 'restarted']
 
