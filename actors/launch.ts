@@ -8,15 +8,16 @@ import { completeImageOptions, type ImageOptions } from './image/options.ts'
 import { startImageRun } from './image/run.ts'
 import { completeModelOptions, type ModelOptions } from './model/options.ts'
 import { startModelRun } from './model/run.ts'
-import type { RunInsight } from './insight.ts'
+import type { GivenOptions, Run } from './run/launched.ts'
 import type { ImageReport, ModelReport, Report, SpeechReport } from './report.ts'
 import type { RunHandle } from './run/life.ts'
 import type { RunOptions } from './run/options.ts'
 import { resumedOptions } from './run/record.ts'
-import type { RunSteering } from './run/steering.ts'
 import type { RunWorld } from './run/world.ts'
 import { completeOptions, type SpeechOptions } from './speech/options.ts'
 import { startSpeechRun } from './speech/run.ts'
+
+export type { GivenOptions, Run }
 
 /** What a run trains, with the options it was given. */
 export interface Task<R extends Report = Report> {
@@ -25,8 +26,6 @@ export interface Task<R extends Report = Report> {
   /** Completes the options; throws `OptionError`. */
   open(given: GivenOptions): OpenedTask<R>
 }
-
-export type GivenOptions = Partial<Omit<RunOptions, 'chaos'>> & { readonly chaos?: string }
 
 export interface OpenedTask<R extends Report> {
   readonly options: RunOptions
@@ -98,22 +97,6 @@ export interface LaunchOptions<R extends Report = Report> {
   readonly seed?: number
   /** Default: the real one. */
   readonly environment?: Environment
-}
-
-export interface Run<R extends Report = Report> extends RunSteering {
-  readonly task: R['task']
-  readonly options: RunOptions
-  /** Of its control plane, where it has one; `pageUrl` is for a browser and carries the token. */
-  readonly url: string | undefined
-  readonly pageUrl: string | undefined
-  /** Everything that happens from now on; ends with the run. Bounded: a slow reader misses progress. */
-  events(): AsyncIterable<RunEvent>
-  readonly done: Promise<R>
-  /** Checkpoints and stops every process; `done` rejects with `RunStoppedError`. */
-  stop(): Promise<void>
-  /** What people look at. Absent while the run prepares; it stays when the run has ended. */
-  insight(): RunInsight | undefined
-  [Symbol.asyncDispose](): Promise<void>
 }
 
 export async function launch<R extends Report>(launchOptions: LaunchOptions<R>): Promise<Run<R>> {

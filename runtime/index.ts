@@ -43,7 +43,8 @@ export {
   type PlacementOptions,
   type PlaceOptions,
 } from './cluster/placement.ts'
-export { type InjectedFault, type Injection, injectFault } from './cluster/inject.ts'
+export { type InjectedFault, injectFault } from './cluster/inject.ts'
+export type { Injection } from './worker/assignment.ts'
 export {
   createObserver,
   type MemberStatus,

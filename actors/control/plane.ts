@@ -3,7 +3,7 @@
 import type { Run as RunShown } from '../../protocol/control.ts'
 import { createObserver, type Disk, type Environment, type Observer } from '../../runtime/index.ts'
 import type { RunEvent } from '../events.ts'
-import type { GivenOptions, Run } from '../launch.ts'
+import type { GivenOptions, Run } from '../run/launched.ts'
 import type { Report } from '../report.ts'
 import { createEventLog, type EventLog } from './event-log.ts'
 import { createHistory, type HistoryKeeper } from './history.ts'

@@ -1,7 +1,7 @@
 // The shards of a run as they are shown: asked at most once a second, whoever looks.
 import type { Shard } from '../../protocol/control.ts'
 import type { Clock } from '../../runtime/index.ts'
-import type { Run } from '../launch.ts'
+import type { Run } from '../run/launched.ts'
 
 export interface ShardBook {
   /** As of at most a second ago; what was last heard where the shards are gone. */

@@ -1,7 +1,7 @@
 // Faults on the links of any member, where its process was started with leave to have them.
 import type { System } from '../system.ts'
 import type { LinkFault } from '../transport/gate.ts'
-import { WORKER_NAME, type WorkerMessage } from '../worker/assignment.ts'
+import { type Injection, WORKER_NAME, type WorkerMessage } from '../worker/assignment.ts'
 
 export interface InjectedFault {
   /** On links of this member ... */
@@ -11,9 +11,6 @@ export interface InjectedFault {
   readonly fault: LinkFault
   readonly durationMs: number
 }
-
-/** forbidden: its process was started without leave; unreachable: it has no such link. */
-export type Injection = 'accepted' | 'forbidden' | 'unreachable'
 
 const ANSWER_MS_MAX = 5_000
 

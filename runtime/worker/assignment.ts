@@ -14,7 +14,6 @@ import {
   text,
   union,
 } from '../../protocol/schema.ts'
-import type { Injection } from '../cluster/inject.ts'
 import { Resources } from '../cluster/resources.ts'
 import type { MemberReport } from '../member-status.ts'
 
@@ -45,6 +44,9 @@ export type PoolMessage = Infer<typeof PoolMessage>
 
 export const ActorVerb = literal('stop', 'drain', 'restart', 'crash')
 export type ActorVerb = Infer<typeof ActorVerb>
+
+/** forbidden: its process was started without leave; unreachable: it has no such link. */
+export type Injection = 'accepted' | 'forbidden' | 'unreachable'
 
 export const WorkerMessage = union({
   stop: { drainMs: number },

@@ -1,6 +1,6 @@
 // Runs: begun, listed, shown, steered.
 import { Adjustment, Done, History, NewRun, Run, Runs } from '../../../protocol/control.ts'
-import type { GivenOptions } from '../../launch.ts'
+import type { GivenOptions } from '../../run/launched.ts'
 import { atMost, Hono, reads, refuse, says } from '../http.ts'
 import type { Plane, RunBook } from '../plane.ts'
 
