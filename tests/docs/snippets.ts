@@ -25,9 +25,14 @@ export function snippetsOf(chapter: string, markdown: string): readonly Snippet[
 }
 
 /** Where the package's own names lead: a snippet lies outside of the package. */
-export function withPaths(code: string, root: string, exports: Readonly<Record<string, string>>) {
+export function withPaths(
+  code: string,
+  root: string,
+  exports: Readonly<Record<string, string | { readonly default: string }>>,
+) {
   return code.replace(/(from |import\()'troupe(\/[\w-]+)?'/g, (_, before: string, sub = '') => {
-    const target = exports[`.${sub}`]
+    const found = exports[`.${sub}`]
+    const target = typeof found === 'object' ? found.default : found
     if (target === undefined) throw new Error(`troupe${sub} is not exported`)
     return `${before}'${join(root, target)}'`
   })
