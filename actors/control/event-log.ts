@@ -4,8 +4,10 @@ import type { Event } from '../../protocol/control.ts'
 import type { Clock } from '../../runtime/index.ts'
 
 export interface EventLog {
-  /** Number of the newest event; 0 before the first. */
+  /** Number of the newest event. They rise, also across lives of the control plane. */
   readonly last: number
+  /** Events since the start. */
+  readonly total: number
   readonly readers: number
   /** `at` and `id` are given here. */
   put(event: EventBody): void
@@ -48,13 +50,15 @@ export function createEventLog(options: EventLogOptions): EventLog {
   const { clock, eventsMax = EVENTS_MAX, readersMax = READERS_MAX } = options
   /** Event number n lies at n % eventsMax. */
   const ring: Kept[] = []
-  let last = 0
+  // Numbers rise across the lives of a control plane too: who resumes in the next one misses nothing of it.
+  const base = Math.floor(clock.wallTime())
+  let last = base
   let isWaking = false
   let isClosed = false
   let readers = 0
   const waiting = new Set<() => void>()
 
-  const first = (): number => Math.max(1, last - eventsMax + 1)
+  const first = (): number => Math.max(base + 1, last - eventsMax + 1)
 
   function wakeSoon(): void {
     if (isWaking || waiting.size === 0) return
@@ -112,6 +116,9 @@ export function createEventLog(options: EventLogOptions): EventLog {
     get last() {
       return last
     },
+    get total() {
+      return last - base
+    },
     get readers() {
       return readers
     },
@@ -131,8 +138,8 @@ export function createEventLog(options: EventLogOptions): EventLog {
     stream({ after, types }) {
       if (readers >= readersMax || isClosed) return undefined
       readers += 1
-      // From another life of the log: everything is new.
-      let place = after > last ? 0 : after
+      // What is not of this life of the log is of one before, or of a clock that was set back.
+      let place = after > last ? base : Math.max(base, after)
       let isCancelled = false
       const end = (): void => {
         if (!isCancelled) readers -= 1

@@ -9,7 +9,7 @@ export async function metricsOf(plane: Plane): Promise<readonly Family[]> {
   const { current: book, log } = plane
   const own: Family[] = [
     gauge('troupe_runs', 'Runs that the control plane remembers', [{ value: plane.runs.length }]),
-    counter('troupe_events_total', 'Events since the start', [{ value: log.last }]),
+    counter('troupe_events_total', 'Events since the start', [{ value: log.total }]),
     gauge('troupe_event_readers', 'Open event streams', [{ value: log.readers }]),
   ]
   if (!book) return own

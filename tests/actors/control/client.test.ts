@@ -96,12 +96,11 @@ test('a stream that is cut goes on behind its last event', async () => {
   const stream = events(first.server.url, { after: 0, types: ['tick'], signal: stop.signal })
   for (let i = 0; i < 3; i++) seen.push((await stream.next()).value?.i)
   await first.server.stop()
-  // The same place, another life of the server, whose numbers begin anew.
+  // The same place, another life of the server: its numbers are higher.
   const second = serve(port)
   for (let i = 4; i <= 9; i++) second.plane.log.put({ type: 'tick', i })
-  for (let i = 0; i < 3; i++) seen.push((await stream.next()).value?.i)
-  expect(seen.slice(0, 3)).toEqual([1, 2, 3])
-  expect(seen[3]).toBeGreaterThan(3)
+  for (let i = 0; i < 6; i++) seen.push((await stream.next()).value?.i)
+  expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
   stop.abort()
   await second.server.stop()
 })
