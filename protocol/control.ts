@@ -38,6 +38,7 @@ export const Actor = z
     restarts: count,
     restart: z.enum(['permanent', 'transient', 'temporary']),
     lastCrash: z.string().optional(),
+    version: count.optional().meta({ description: 'of the parameters that a shard has' }),
     isStale: z.boolean().meta({ description: 'its member has not answered lately' }),
   })
   .meta({ id: 'Actor' })

@@ -4,6 +4,8 @@ import type { Clock } from '../../runtime/index.ts'
 import type { Run } from '../run/launched.ts'
 
 export interface ShardBook {
+  /** As of the last time that somebody read them. */
+  readonly known: readonly Shard[]
   /** As of at most a second ago; what was last heard where the shards are gone. */
   read(): Promise<readonly Shard[]>
 }
@@ -26,6 +28,9 @@ export function createShardBook(id: string, run: Run, clock: Clock): ShardBook {
   }
 
   return {
+    get known() {
+      return shards
+    },
     read() {
       if (clock.now() - readAt < FRESH_MS) return Promise.resolve(shards)
       reading ??= ask().finally(() => {

@@ -174,24 +174,23 @@ function adjust(run, path) {
 
 /** @param {{ path: string, isMember: boolean, isRemovable: boolean }} target */
 export function steer({ path, isMember, isRemovable }) {
-  const at = `/actors/${encodeURIComponent(path)}`
-  const choices = [
-    'restart',
-    'kill',
-    ...(isMember ? [] : ['stop']),
-    ...(isRemovable ? ['remove'] : []),
-  ]
+  const own = isMember
+    ? ['restart', 'kill', ...(isRemovable ? ['remove'] : []), ...faults]
+    : ['restart', 'kill', 'stop']
   ask({
     title: path,
     text: isMember
-      ? 'Kill sends SIGKILL: its supervisor starts the next life. Restart drains it first. Remove takes a trainer out of the run.'
+      ? 'Kill sends SIGKILL: its supervisor starts the next life. Restart drains it first. Remove takes a trainer out of the run. Hang, delay and partition are faults for some seconds, where they were allowed at the start.'
       : 'Kill crashes the actor, and its supervisor decides. Restart gives it a fresh state. Stop ends it.',
     confirm: 'Do it',
     isBad: true,
-    fields: [{ name: 'how', label: 'What', choices, testid: 'steer-how' }],
-    perform: async ({ how }) =>
-      how === 'remove'
-        ? await change('DELETE', `/workers/${encodeURIComponent(path)}`)
-        : await change('POST', `${at}/${how}`),
+    fields: [{ name: 'how', label: 'What', choices: own, testid: 'steer-how' }],
+    perform: async ({ how = '' }) => {
+      if (how === 'remove') return await change('DELETE', `/workers/${encodeURIComponent(path)}`)
+      if (faults.includes(how)) return await change('POST', '/faults', { target: path, fault: how })
+      return await change('POST', `/actors/${encodeURIComponent(path)}/${how}`)
+    },
   })
 }
+
+const faults = ['hang', 'delay', 'partition']

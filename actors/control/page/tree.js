@@ -277,7 +277,16 @@ function missingRow({ id, role, incarnation, state, isRemovable }) {
 }
 
 /** @param {Actor} actor @returns {Row} */
-function actorRow({ path, kind, incarnation, mailboxMessages, restarts, lastCrash, isStale }) {
+function actorRow({
+  path,
+  kind,
+  incarnation,
+  mailboxMessages,
+  restarts,
+  lastCrash,
+  version,
+  isStale,
+}) {
   const names = path.split('/')
   return {
     path,
@@ -290,7 +299,12 @@ function actorRow({ path, kind, incarnation, mailboxMessages, restarts, lastCras
     mailbox: mailboxMessages,
     restarts,
     health: isStale ? 'bad' : 'good',
-    note: lastCrash ? `crashed: ${lastCrash}` : '',
+    note: [
+      version === undefined ? '' : `version ${version}`,
+      lastCrash ? `crashed: ${lastCrash}` : '',
+    ]
+      .filter(Boolean)
+      .join(', '),
     isRemovable: false,
   }
 }

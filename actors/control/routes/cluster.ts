@@ -22,7 +22,7 @@ export const clusterRoutes = (plane: Plane) =>
       reads('query', ActorsQuery),
       (c) => {
         const { under, after, limit } = c.req.valid('query')
-        const all = plane.current?.observed.actors ?? []
+        const all = actorsOf(plane)
         const found = all.filter(({ path }) => isUnder(path, under) && (!after || path > after))
         const actors = found.slice(0, limit)
         const last = actors.at(-1)
@@ -88,8 +88,19 @@ function isUnder(path: string, under: string | undefined): boolean {
   return under === undefined || path === under || path.startsWith(`${under}/`)
 }
 
+/** Shards are not waited for: their versions are as of the last look at them. */
+function actorsOf({ current }: Plane): readonly Actor[] {
+  if (!current) return []
+  void current.shards.read()
+  const versions = new Map(current.shards.known.map(({ id, version }) => [`${id}/shard`, version]))
+  return current.observed.actors.map((actor) => {
+    const version = versions.get(actor.path)
+    return version === undefined ? actor : { ...actor, version }
+  })
+}
+
 function actorAt(plane: Plane, path: string): Actor {
-  const actor = plane.current?.observed.actors.find((each) => each.path === path)
+  const actor = actorsOf(plane).find((each) => each.path === path)
   return actor ?? unknownActor(path)
 }
 
