@@ -155,9 +155,12 @@ function openBook(
     }
     end = { ...end, endedAt: Math.round(clock.wallTime()) }
     observer?.stop()
+    // Nobody is there any more.
+    observed.take([])
     look()
   }
   void follow()
+  const shards = createShardBook(id, run, clock)
 
   return {
     id,
@@ -167,7 +170,7 @@ function openBook(
       look()
       return observed
     },
-    shards: createShardBook(id, run, clock),
+    shards,
     get isOver() {
       return end !== undefined
     },
@@ -176,8 +179,10 @@ function openBook(
     },
     show() {
       look()
-      const { policy, seed, out } = run.options
+      const { seed, out } = run.options
       const { task, state: now } = run
+      // As it is now, which need not be as it began.
+      const policy = shards.known[0]?.policy || run.options.policy
       const identity = { id, task, state: now, startedAt, out, policy, seed }
       return { ...identity, ...figures, ...end, options: { ...run.options } }
     },

@@ -8,6 +8,8 @@ export interface ShardBook {
   readonly known: readonly Shard[]
   /** As of at most a second ago; what was last heard where the shards are gone. */
   read(): Promise<readonly Shard[]>
+  /** What they were is no more: the next look asks them. */
+  forget(): void
 }
 
 const FRESH_MS = 1_000
@@ -37,6 +39,9 @@ export function createShardBook(id: string, run: Run, clock: Clock): ShardBook {
         reading = undefined
       })
       return reading
+    },
+    forget() {
+      readAt = Number.NEGATIVE_INFINITY
     },
   }
 }

@@ -62,7 +62,8 @@ test('a run is paused, adjusted, given a worker, robbed of two, drained and resu
   expect((await ask(`/runs/${run.id}/resume`, 'POST')).status).toBe(200)
 
   expect((await ask(`/runs/${run.id}`, 'PATCH', { learningRate: 0.0001 })).status).toBe(200)
-  expect((await ask(`/runs/${run.id}`, 'PATCH', { policy: 'hard-sync' })).status).toBe(200)
+  const changed = await ask(`/runs/${run.id}`, 'PATCH', { policy: 'hard-sync' })
+  expect(control.Run.parse(await changed.json()).policy).toBe('hard-sync')
   const wrong = await ask(`/runs/${run.id}`, 'PATCH', { policy: 'gap-aware' })
   expect(wrong.status).toBe(422)
   for (const { status } of [await ask('/workers', 'POST'), await ask('/workers', 'POST')]) {

@@ -51,6 +51,8 @@ export const runRoutes = (plane: Plane) =>
           ...(learningRate !== undefined && { learningRate }),
           ...(policy !== undefined && { policy }),
         })
+        book.shards.forget()
+        await book.shards.read()
         return c.json(book.show())
       },
     )
