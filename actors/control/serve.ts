@@ -1,6 +1,6 @@
 // A control plane on a port: its token made, its file left for the command line to find, its end in order.
 import { customAlphabet } from 'nanoid'
-import type { Environment } from '../../runtime/index.ts'
+import { DiskError, type Environment } from '../../runtime/index.ts'
 import { VERSION } from '../version.ts'
 import { controlApp } from './app.ts'
 import { openPage } from './page.ts'
@@ -55,7 +55,11 @@ export function startControl(
     ...(origins && { origins }),
   })
   const server = serveHttp((request, env) => app.fetch(request, env), { hostname, port })
-  const unregister = register(environment, { server, token, ...(out !== undefined && { out }) })
+  const unregister = register(environment, plane, {
+    server,
+    token,
+    ...(out !== undefined && { out }),
+  })
   return {
     plane,
     url: server.url,
@@ -69,8 +73,10 @@ export function startControl(
   }
 }
 
+/** Where no file can be written there is a plane all the same: whoever has its address has it. */
 function register(
   environment: Environment,
+  { log }: Plane,
   { server, token, out }: { server: HttpServer; token: string; out?: string },
 ): () => void {
   const entry = {
@@ -81,5 +87,12 @@ function register(
     startedAt: Math.round(environment.clock.wallTime()),
     ...(out !== undefined && { out }),
   }
-  return registerPlane(environment, stateFolder(process.env), entry)
+  try {
+    return registerPlane(environment, stateFolder(process.env), entry)
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
+    const message = `the command line finds this cluster only by --url and --token (${error.message})`
+    log.put({ type: 'note', message })
+    return () => {}
+  }
 }

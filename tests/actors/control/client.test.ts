@@ -11,6 +11,7 @@ import {
 } from '../../../actors/control/client.js'
 import { controlApp } from '../../../actors/control/app.ts'
 import { createPlane } from '../../../actors/control/plane.ts'
+import { startControl } from '../../../actors/control/serve.ts'
 import { serveHttp } from '../../../actors/control/server.ts'
 import { realEnvironment } from '../../../runtime/index.ts'
 import { fakeRun } from './fake-run.ts'
@@ -145,4 +146,16 @@ test('a client that is made of the OpenAPI document works', async () => {
   expect([worker.id, status]).toEqual(['trainer-2', 201])
   expect(fake.asked).toEqual(['kill trainer-0', 'adjust {"policy":"ssp:2"}'])
   await server.stop()
+})
+
+test('where no file can be written there is a control plane all the same, and it says so', async () => {
+  const before = process.env.TROUPE_HOME
+  process.env.TROUPE_HOME = `${import.meta.path}/below-a-file`
+  const control = startControl(realEnvironment({ seed: 0 }), { port: 0 })
+  expect((await fetch(`${control.url}/healthz`)).status).toBe(200)
+  const [note] = control.plane.log.since(0)
+  expect(note).toMatchObject({ type: 'note', message: expect.stringContaining('--token') })
+  await control.stop()
+  if (before === undefined) delete process.env.TROUPE_HOME
+  else process.env.TROUPE_HOME = before
 })
