@@ -38,7 +38,6 @@ export interface Cluster extends Steered {
 export function startCluster(options: ClusterOptions): Cluster {
   const { system, pool, emit } = options
   const workers = new Map<string, PoolWorker>()
-  const leaving = new Set<string>()
   /** Faults for trainers that were not there to hear of them. */
   const struckWhenReady = new Map<string, ChaosFaultName>()
   const deaths = deathRegister(options)
@@ -57,7 +56,6 @@ export function startCluster(options: ClusterOptions): Cluster {
     source,
     shards,
     workers,
-    leaving,
     startReplica,
     strike: strikeWorker,
     onLeft: deaths.left,
@@ -82,7 +80,7 @@ export function startCluster(options: ClusterOptions): Cluster {
       case 'started':
         return
       case 'exited':
-        if (!leaving.has(name)) deaths.died(name, event)
+        if (!event.isAsked) deaths.died(name, event)
         if (isComputing(name)) forgetTrainer(name, event.incarnation)
         return
       case 'restarting':

@@ -14,6 +14,7 @@ import {
   stopCell,
 } from './lives.ts'
 import { type DownNotice, type Letter, Mailbox, type StopNotice } from './mailbox.ts'
+import { spanOf } from './spans.ts'
 import { crash, finish } from './supervisor.ts'
 import { isSampled } from './trace.ts'
 
@@ -128,26 +129,13 @@ function runSpan(
   letter: TurnLetter,
   parent: string,
 ): void {
-  const { turn, inspector, environment } = kernel
   const trace = kernel.traces.child(parent)
-  turn.trace = trace
-  const startedAt = environment.clock.now()
+  kernel.turn.trace = trace
+  const span = spanOf(kernel, cell, nameOf(letter), trace, parent)
   try {
     answer(kernel, cell, life, letter)
   } finally {
-    const durationMs = environment.clock.now() - startedAt
-    const { path, definition } = cell
-    const wallTime = environment.clock.wallTime() - durationMs
-    inspector.emit({
-      type: 'span',
-      trace,
-      parent,
-      path,
-      kind: definition.kind,
-      message: nameOf(letter),
-      wallTime,
-      durationMs,
-    })
+    span.end()
   }
 }
 

@@ -44,6 +44,7 @@ export const realDisk: Disk = {
     }),
   append: (path) => attempt(path, () => appenderOf(path, openSync(path, 'a'))),
   list: (folder) => attempt(folder, () => readdirSync(folder)),
+  size: (path) => attempt(path, () => statSync(path).size),
   exists: (path) => existsSync(path),
   makeFolder: (path) => attempt(path, () => void mkdirSync(path, { recursive: true })),
   remove: (path) => attempt(path, () => rmSync(path, { recursive: true, force: true })),

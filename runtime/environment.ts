@@ -41,6 +41,8 @@ export interface Disk {
   append(path: string): Appender
   list(folder: string): readonly string[]
   exists(path: string): boolean
+  /** Of a file, in bytes. */
+  size(path: string): number
   makeFolder(path: string): void
   remove(path: string): void
 }

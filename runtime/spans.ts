@@ -1,5 +1,5 @@
-// Work of an actor that goes on outside of its turns, as spans of a sampled trace: what it sends meanwhile
-// carries them. Nothing at all where nobody looks.
+// Spans of sampled traces: turns, and what an actor does outside of them; what is sent meanwhile carries
+// them. Nothing at all where nobody looks.
 import type { Cell, Kernel } from './lives.ts'
 import { sampled } from './trace.ts'
 
@@ -21,7 +21,14 @@ export function beginTrace(kernel: Kernel, cell: Cell, name: string): Span | und
     : undefined
 }
 
-function spanOf(kernel: Kernel, cell: Cell, name: string, trace: string, parent: string): Span {
+/** Begins now, as a child of `parent`. */
+export function spanOf(
+  kernel: Kernel,
+  cell: Cell,
+  name: string,
+  trace: string,
+  parent: string,
+): Span {
   const { environment, inspector, traces, turn } = kernel
   const { clock } = environment
   const startedAt = clock.now()

@@ -72,8 +72,6 @@ export interface SteeringWorld {
   readonly source: Ref<SourceMessage>
   readonly shards: Shards
   readonly workers: Map<string, PoolWorker>
-  /** Their exit is no death. */
-  readonly leaving: Set<string>
   /** Starts the processes of a replica that are not there yet. */
   startReplica(replica: number): void
   strike(name: string, fault: ChaosFaultName): void
@@ -93,7 +91,7 @@ const DRAIN_POLL_MS = 20
 const ALL_INCARNATIONS = 0xffffffff
 
 export function steeringOf(world: SteeringWorld): Steered {
-  const { options, source, shards, workers, leaving } = world
+  const { options, source, shards, workers } = world
   const { clock, system, pool } = options
   let isPaused = false
   let team: Team = emptyTeam(options.replicas ?? 0)
@@ -147,12 +145,10 @@ export function steeringOf(world: SteeringWorld): Steered {
   }
 
   async function leave(name: string): Promise<void> {
-    leaving.add(name)
     const { incarnation } = workerOf(name)
     await pool.remove(name)
     await shards.fence(name, incarnation + 1)
     workers.delete(name)
-    leaving.delete(name)
     world.onLeft(name)
   }
 
@@ -205,8 +201,7 @@ export function steeringOf(world: SteeringWorld): Steered {
     }
     // It has died meanwhile: its next life has begun.
     if (worker.incarnation !== incarnation) return
-    leaving.add(name)
-    await worker.restart().finally(() => leaving.delete(name))
+    await worker.restart()
   }
 
   async function begin(next: PhasePlan): Promise<AppliedSet> {

@@ -75,9 +75,8 @@ export function controlApp(plane: Plane, options: ControlAppOptions) {
     c.json(await (document ??= describeApi(app, options.version))),
   )
   if (page) {
-    for (const path of ['/', '/reference', '/favicon.svg', '/client.js', '/assets/*']) {
-      app.get(path, (c) => fileOf(c, page))
-    }
+    const own = ['/', '/reference', '/favicon.svg', '/client.js', '/responses.js']
+    for (const path of [...own, '/assets/*']) app.get(path, (c) => fileOf(c, page))
   }
   app.notFound(notFound(app))
   app.onError((error, c) => answerError(error, c, describeError))

@@ -1,4 +1,4 @@
-// Predictions in batches: requests that come together share one; what waits is bounded.
+// Predictions in batches: requests that come together share one. Who calls bounds what waits.
 import type { ImagePrediction, Predictor } from '../image/predict/predictor.ts'
 
 export interface Upload {
@@ -7,8 +7,7 @@ export interface Upload {
 }
 
 export interface Batcher {
-  /** undefined where too many wait. */
-  predict(images: readonly Upload[], top: number): Promise<readonly ImagePrediction[]> | undefined
+  predict(images: readonly Upload[], top: number): Promise<readonly ImagePrediction[]>
 }
 
 interface Waiting {
@@ -18,7 +17,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
-export function createBatcher(predictor: Predictor, waitingMax: number): Batcher {
+export function createBatcher(predictor: Predictor): Batcher {
   let waiting: Waiting[] = []
   let isRunning = false
 
@@ -34,8 +33,6 @@ export function createBatcher(predictor: Predictor, waitingMax: number): Batcher
 
   return {
     predict(images, top) {
-      const count = waiting.reduce((sum, request) => sum + request.images.length, 0)
-      if (count + images.length > waitingMax) return undefined
       const { promise, resolve, reject } = Promise.withResolvers<readonly ImagePrediction[]>()
       waiting.push({ images, top, resolve, reject })
       if (!isRunning) void run()

@@ -1,6 +1,8 @@
 import type { hc } from 'hono/client'
-import type { Event, Problem } from '../../protocol/control.ts'
+import type { Event } from '../../protocol/control.ts'
 import type { ControlApp } from './app.ts'
+
+export { ProblemError, parseEvents, problemOf, type SentEvent } from './responses.js'
 
 export interface ClientOptions {
   /** Printed when the control plane starts; for changes, and for everything beyond loopback. */
@@ -13,20 +15,10 @@ export type Client = ReturnType<typeof hc<ControlApp>>
 /** Routes as methods: `client('http://127.0.0.1:7070', { token }).runs.$get()`. */
 export declare function client(url: string, options?: ClientOptions): Client
 
-export declare class ProblemError extends Error implements Problem {
-  readonly type: string
-  readonly title: string
-  readonly status: number
-  readonly detail?: string
-  constructor(problem: Problem)
-}
-
 /** The body of an answer. Rejects with `ProblemError`. */
 export declare function answerOf<R extends { json(): Promise<unknown> }>(
   asked: R | Promise<R>,
 ): Promise<Awaited<ReturnType<R['json']>>>
-
-export declare function problemOf(response: Response): Promise<ProblemError>
 
 export interface EventsOptions extends ClientOptions {
   /** Events after this id; 0: all that are still kept; default: from now on. */
@@ -39,11 +31,3 @@ export interface EventsOptions extends ClientOptions {
 
 /** One after the other, resumed after a lost connection. Throws `ProblemError` where the server refuses. */
 export declare function events(url: string, options?: EventsOptions): AsyncGenerator<Event>
-
-export interface SentEvent {
-  readonly id?: string
-  readonly type: string
-  readonly data: string
-}
-
-export declare function parseEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<SentEvent>

@@ -116,7 +116,7 @@ type Schema = Parameters<typeof resolver>[0]
 /** What a route does and answers, for the OpenAPI document. */
 export function says(
   summary: string,
-  answer: Schema | 'events' | 'text' | 'file' | 'page',
+  answer: Schema | 'events' | 'text' | 'file',
   options: {
     readonly status?: 200 | 201
     readonly problems?: readonly Status[]
@@ -141,7 +141,6 @@ function contentOf(answer: Parameters<typeof says>[1]) {
     case 'events':
       return { 'text/event-stream': { schema: { type: 'string' as const } } }
     case 'text':
-    case 'page':
       return { 'text/plain': { schema: { type: 'string' as const } } }
     case 'file':
       return {

@@ -17,7 +17,8 @@ export interface ModelEntry {
 }
 
 export type Answers = Predictions['predictions']
-export type Ask = (uploads: readonly Upload[], top: number) => Promise<Answers> | undefined
+type Answering = (uploads: readonly Upload[], top: number) => Promise<Answers>
+export type Ask = (...asked: Parameters<Answering>) => Promise<Answers> | undefined
 
 export interface ModelBook {
   list(): readonly ModelEntry[]
@@ -31,13 +32,13 @@ export function askFile(
   { task, path }: { readonly task: string; readonly path: string },
   { waitingMax = WAITING_MAX, threads }: { waitingMax?: number; threads?: number } = {},
 ): Ask {
-  let opening: Promise<Ask> | undefined
+  let opening: Promise<Answering> | undefined
   let waiting = 0
-  const open = async (): Promise<Ask> => {
+  const open = async (): Promise<Answering> => {
     if (task === 'speech') return askTranscriber(await openTranscriber({ disk, model: path }))
     const options = { disk, model: path, ...(threads !== undefined && { threads }) }
-    const batcher = createBatcher(await openPredictor(options), waitingMax)
-    return (uploads, top) => batcher.predict(uploads, top)?.then(namedAlike)
+    const batcher = createBatcher(await openPredictor(options))
+    return (uploads, top) => batcher.predict(uploads, top).then(namedAlike)
   }
   return (uploads, top) => {
     if (waiting + uploads.length > waitingMax) return undefined
@@ -47,16 +48,11 @@ export function askFile(
       opening = undefined
     })
     return opening
-      .then((ask) => ask(uploads, top) ?? Promise.reject(new TooManyWait()))
+      .then((ask) => ask(uploads, top))
       .finally(() => {
         waiting -= uploads.length
       })
   }
-}
-
-/** There was room when the request came, and none when the model was open. */
-export class TooManyWait extends Error {
-  override readonly name = 'TooManyWait'
 }
 
 type Answered = { readonly image: string } & (
@@ -83,7 +79,7 @@ export function askInsight({ speech, image }: RunInsight): Ask | undefined {
     })
 }
 
-function askTranscriber({ transcribe }: Pick<SpeechInsight, 'transcribe'>): Ask {
+function askTranscriber({ transcribe }: Pick<SpeechInsight, 'transcribe'>): Answering {
   return (uploads) =>
     eachOf(uploads, async ({ bytes }) => {
       const { times } = await transcribe(bytes)

@@ -7,16 +7,11 @@ export interface Observed {
   readonly members: Members['members']
   /** In order of their paths. */
   readonly actors: readonly Actor[]
-  /** Changes with what is shown. */
-  readonly edition: number
 }
-
-type Traffic = ReadonlyMap<string, { readonly sent: number; readonly received: number }>
 
 interface Seen {
   readonly incarnation: number
   readonly seenAt: number
-  readonly traffic: Traffic
   readonly links: Link[]
 }
 
@@ -25,13 +20,11 @@ export function createObserved(): Observed {
   let heard: readonly MemberStatus[] = []
   let members: Member[] = []
   let actors: Actor[] | undefined
-  let edition = 0
 
   return {
     take(statuses) {
       if (isSame(heard, statuses)) return
       heard = statuses
-      edition += 1
       seen = new Map(statuses.map((status) => [status.member, linksOf(status, seen)]))
       members = statuses.map((status) => memberOf(status, seen.get(status.member)?.links ?? []))
       actors = undefined
@@ -42,9 +35,6 @@ export function createObserved(): Observed {
     get actors() {
       actors ??= heard.flatMap(actorsOf).sort((a, b) => (a.path < b.path ? -1 : 1))
       return actors
-    },
-    get edition() {
-      return edition
     },
   }
 }
@@ -63,7 +53,7 @@ function linksOf(status: MemberStatus, seen: ReadonlyMap<string, Seen>): Seen {
   const rate = (now: number, then: number | undefined): number =>
     then === undefined || seconds <= 0 ? 0 : Math.max(0, Math.round((now - then) / seconds))
   const links = status.links.map((link): Link => {
-    const then = before?.traffic.get(link.member)
+    const then = before?.links.find(({ to }) => to === link.member)
     const { isConnected, queueBytes, sentBytes, receivedBytes } = link
     return {
       to: link.member,
@@ -71,17 +61,11 @@ function linksOf(status: MemberStatus, seen: ReadonlyMap<string, Seen>): Seen {
       queueBytes,
       sentBytes,
       receivedBytes,
-      sentBytesPerSecond: rate(sentBytes, then?.sent),
-      receivedBytesPerSecond: rate(receivedBytes, then?.received),
+      sentBytesPerSecond: rate(sentBytes, then?.sentBytes),
+      receivedBytesPerSecond: rate(receivedBytes, then?.receivedBytes),
     }
   })
-  const traffic = new Map(
-    status.links.map((link) => [
-      link.member,
-      { sent: link.sentBytes, received: link.receivedBytes },
-    ]),
-  )
-  return { incarnation, seenAt, traffic, links }
+  return { incarnation, seenAt, links }
 }
 
 function memberOf(status: MemberStatus, links: Link[]): Member {

@@ -13,7 +13,7 @@ export interface PageFile {
 }
 
 export interface Page {
-  /** '/', '/reference', '/client.js' or '/assets/...'. */
+  /** '/', '/reference', '/client.js', '/responses.js' or '/assets/...'. */
   find(path: string): PageFile | undefined
 }
 
@@ -58,7 +58,10 @@ function placesOf(disk: Disk): ReadonlyMap<string, string> {
     ['/', join(pageFolder, 'index.html')],
     ['/reference', join(pageFolder, 'reference.html')],
     ['/favicon.svg', join(pageFolder, 'favicon.svg')],
-    ['/client.js', join(here, 'client.js')],
+    ...['client.js', 'responses.js'].map((name): [string, string] => [
+      `/${name}`,
+      join(here, name),
+    ]),
     ...own.map((name): [string, string] => [`/assets/${name}`, join(pageFolder, name)]),
     ...['uPlot.esm.js', 'uPlot.min.css'].map((name): [string, string] => [
       `/assets/uplot/${name}`,

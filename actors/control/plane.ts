@@ -25,7 +25,6 @@ export interface Plane {
   readonly environment: Environment
   readonly log: EventLog
   readonly allowFaults: boolean
-  readonly canStart: boolean
   readonly models: ModelBook
   /** Newest first. */
   readonly runs: readonly RunBook[]
@@ -78,7 +77,6 @@ export function createPlane(options: PlaneOptions): Plane {
     environment,
     log,
     allowFaults,
-    canStart: options.start !== undefined,
     models: {
       list: () => [...books.flatMap(({ model }) => model ?? []), ...(options.models ?? [])],
     },

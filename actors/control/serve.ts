@@ -3,10 +3,11 @@ import { customAlphabet } from 'nanoid'
 import { DiskError, type Environment } from '../../runtime/index.ts'
 import { VERSION } from '../version.ts'
 import { controlApp } from './app.ts'
+import { isLoopbackAddress } from './guard.ts'
 import { openPage } from './page.ts'
 import { createPlane, type Plane, type PlaneOptions } from './plane.ts'
 import { registerPlane, stateFolder } from './registry.ts'
-import { type HttpServer, isLoopbackAddress, serveHttp } from './server.ts'
+import { type HttpServer, serveHttp } from './server.ts'
 
 export interface ControlOptions {
   /** 0 picks a free one. */

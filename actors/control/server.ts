@@ -1,6 +1,5 @@
 // A port for a Hono app, on Bun and on Deno.
 import { realEnvironment } from '../../runtime/index.ts'
-import { isLoopbackAddress } from './guard.ts'
 
 export interface HttpServer {
   readonly url: string
@@ -76,5 +75,3 @@ function onDeno(fetch: Fetch, hostname: string, port: number): Omit<HttpServer, 
   )
   return { port: server.addr.port, stop: () => server.shutdown() }
 }
-
-export { isLoopbackAddress }

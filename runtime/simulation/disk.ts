@@ -81,6 +81,7 @@ export function simulatedDisk({
       const names = inside.map((path) => path.slice(folder.length + 1).split('/')[0] ?? '')
       return [...new Set(names)].sort()
     },
+    size: (path) => find(path).length,
     exists: (path) => files.has(path) || folders.has(path) || below(path).length > 0,
     makeFolder: (path) => void folders.add(path),
     remove(path) {

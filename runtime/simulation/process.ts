@@ -194,6 +194,7 @@ function guardedDisk(disk: Disk, isGone: () => boolean): Disk {
       }
     },
     list: (folder) => alive(folder, () => disk.list(folder)),
+    size: (path) => alive(path, () => disk.size(path)),
     exists: (path) => alive(path, () => disk.exists(path)),
     makeFolder: (path) => alive(path, () => disk.makeFolder(path)),
     remove: (path) => alive(path, () => disk.remove(path)),

@@ -36,6 +36,7 @@ const everywhere: readonly Case<Fixture>[] = [
       appender.sync()
       appender.close()
       deepEqual([...disk.read(path)], [4, 5, 6])
+      equal(disk.size(path), 3)
       deepEqual(disk.list(join(folder, 'deep/er')), ['file'])
       disk.remove(path)
       equal(disk.exists(path), false)

@@ -10,8 +10,6 @@ import {
 import { ClusterError, clusterOptions, type Connected, connect } from './connect.ts'
 
 export interface ClusterCommand {
-  /** After `troupe NAME`. */
-  readonly usage?: string
   readonly summary: string
   readonly table?: OptionTable
   /** What the words are called, in order; a `?` at the end: it may be left out. */

@@ -1,6 +1,7 @@
 // @ts-check
 // The HTTP API as the page uses it: with the token of its address, problems as errors, events that go on
 // after a lost connection.
+import { ProblemError, parseEvents, problemOf } from '/responses.js'
 
 const KEPT = 'troupe-token'
 
@@ -26,30 +27,9 @@ export function hasToken() {
   return token !== undefined
 }
 
-/** The server refused: what it says is for people. */
-export class Problem extends Error {
-  /** @param {{ title: string, detail?: string, status: number, type: string }} problem */
-  constructor(problem) {
-    super(problem.detail ? `${problem.title}: ${problem.detail}` : problem.title)
-    this.status = problem.status
-    this.type = problem.type
-  }
-}
-
 /** @returns {Record<string, string>} */
 function headers() {
   return token === undefined ? {} : { authorization: `Bearer ${token}` }
-}
-
-/** @param {Response} response */
-async function problemOf(response) {
-  const isProblem = response.headers.get('content-type')?.startsWith('application/problem+json')
-  const unknown = {
-    type: '',
-    title: `The server answers ${response.status}`,
-    status: response.status,
-  }
-  return new Problem(isProblem ? await response.json() : unknown)
 }
 
 /**
@@ -95,35 +75,15 @@ export async function listen({ hear, connected }) {
       if (!response.ok || !response.body) throw await problemOf(response)
       connected(true)
       retryMs = RETRY_MS.first
-      for await (const event of eventsIn(response.body)) {
-        last = Math.max(last, event.id ?? event.to ?? 0)
-        hear(event)
+      for await (const { id, data } of parseEvents(response.body)) {
+        last = Number(id ?? last)
+        hear(JSON.parse(data))
       }
     } catch (error) {
-      if (error instanceof Problem && error.status === 401) return connected(false)
+      if (error instanceof ProblemError && error.status === 401) return connected(false)
     }
     connected(false)
     await new Promise((resolve) => setTimeout(resolve, retryMs))
     retryMs = Math.min(RETRY_MS.most, 2 * retryMs)
-  }
-}
-
-/** @param {ReadableStream<Uint8Array>} body */
-async function* eventsIn(body) {
-  const decoder = /** @type {ReadableWritablePair<string, Uint8Array<ArrayBufferLike>>} */ (
-    new TextDecoderStream()
-  )
-  const reader = body.pipeThrough(decoder).getReader()
-  let text = ''
-  for (;;) {
-    const { value, done } = await reader.read()
-    if (done) return
-    text += value
-    const blocks = text.split('\n\n')
-    text = blocks.pop() ?? ''
-    for (const block of blocks) {
-      const data = block.split('\n').find((line) => line.startsWith('data: '))
-      if (data) yield JSON.parse(data.slice(6))
-    }
   }
 }

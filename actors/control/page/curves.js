@@ -109,7 +109,7 @@ function plotOf(chart) {
       ],
       hooks: {
         draw: [
-          (/** @type {any} */ drawn) => {
+          (/** @type {uPlot} */ drawn) => {
             const { ctx, bbox } = drawn
             ctx.save()
             ctx.strokeStyle = colour('--bad')

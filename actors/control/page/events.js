@@ -92,9 +92,9 @@ export function textOf(event) {
     case 'phase-ended':
       return `${event.phase} took ${Number(event.seconds).toFixed(1)} s`
     case 'evaluated':
-      return `${event.model}: ${Number(/** @type {any} */ (event.errorRate).percent).toFixed(2)} % word errors (${event.set})`
+      return `${event.model}: ${Number(/** @type {{ percent: number }} */ (event.errorRate).percent).toFixed(2)} % word errors (${event.set})`
     case 'accuracy':
-      return `${event.model}: ${Number(/** @type {any} */ (event.accuracy).top1).toFixed(1)} % top-1 (${event.set})`
+      return `${event.model}: ${Number(/** @type {{ top1: number }} */ (event.accuracy).top1).toFixed(1)} % top-1 (${event.set})`
     case 'run':
       return `${event.run} is ${event.state}`
     case 'steered':

@@ -1,7 +1,8 @@
 // @ts-check
 // The dashboard: asks while it is looked at, never twice for the same, and shows what has changed.
 import { actionsOf, messageOf } from './actions.js'
-import { get, listen, Problem } from './api.js'
+import { ProblemError } from '/responses.js'
+import { get, listen } from './api.js'
 import { createCurves } from './curves.js'
 import { showShards, showTraffic } from './cluster.js'
 import { byId, figure, h, inTime, renew } from './dom.js'
@@ -110,22 +111,21 @@ async function lookAtInsight() {
   if (!current) return
   const path = `/runs/${encodeURIComponent(current.id)}`
   const { id, task } = current
-  /** @type {[string, (answer: any) => void][]} */
   const looks =
     task === 'speech'
-      ? [['utterances', (answer) => showTranscripts(id, answer)]]
+      ? [async () => showTranscripts(id, await get(`${path}/utterances`))]
       : task === 'image'
         ? [
-            ['samples', (answer) => showSamples(id, answer)],
-            ['confusion', showConfusion],
-            ['timeline', showTimeline],
+            async () => showSamples(id, await get(`${path}/samples`)),
+            async () => showConfusion(await get(`${path}/confusion`)),
+            async () => showTimeline(await get(`${path}/timeline`)),
           ]
         : []
-  for (const [name, show] of looks) {
+  for (const look of looks) {
     try {
-      show(await get(`${path}/${name}`))
+      await look()
     } catch (error) {
-      if (!(error instanceof Problem) || ![404, 409, 503].includes(error.status)) throw error
+      if (!(error instanceof ProblemError) || ![404, 409, 503].includes(error.status)) throw error
     }
   }
 }
@@ -147,7 +147,7 @@ async function keepLooking(look, everyMs) {
         await look()
         if (isOpen) warn('')
       } catch (error) {
-        const isRefusal = error instanceof Problem
+        const isRefusal = error instanceof ProblemError
         warn(
           isRefusal
             ? messageOf(error)

@@ -3,7 +3,7 @@ import * as control from '../../../protocol/control.ts'
 import type { Disk } from '../../../runtime/index.ts'
 import type { Upload } from '../batcher.ts'
 import { atMost, type Context, Hono, refuse, says } from '../http.ts'
-import { type ModelBook, type ModelEntry, TooManyWait } from '../model-book.ts'
+import type { ModelBook, ModelEntry } from '../model-book.ts'
 
 export interface ModelRoutesOptions {
   readonly disk: Disk
@@ -60,7 +60,9 @@ export const modelRoutes = ({ disk, models, bodyBytesMax = BODY_BYTES_MAX }: Mod
           const detail = 'send the bytes of an image or a recording, or a form with files'
           refuse(422, 'no-input', 'There is nothing to predict on', detail)
         }
-        const predictions = await answersOf(predict(uploads, top))
+        const asked = predict(uploads, top)
+        if (!asked) refuse(503, 'busy', 'Too many inputs wait', 'try again in a moment')
+        const predictions = await asked
         const [first] = predictions
         if (first?.error !== undefined && predictions.every(({ error }) => error !== undefined)) {
           refuse(422, 'no-input', 'It cannot be read', first.error)
@@ -69,21 +71,12 @@ export const modelRoutes = ({ disk, models, bodyBytesMax = BODY_BYTES_MAX }: Mod
       },
     )
 
-async function answersOf(asked: ReturnType<NonNullable<ModelEntry['predict']>>) {
-  try {
-    return await (asked ?? Promise.reject(new TooManyWait()))
-  } catch (error) {
-    if (!(error instanceof TooManyWait)) throw error
-    return refuse(503, 'busy', 'Too many inputs wait', 'try again in a moment')
-  }
-}
-
 function shown(disk: Disk, { name, run, task, files, predict }: ModelEntry): control.Model {
   const written = KINDS.flatMap((kind) => {
     const path = files[kind]
     if (path === undefined || !disk.exists(path)) return []
-    const bytes = disk.map(path).byteLength
-    return [{ kind, url: `/models/${encodeURIComponent(name)}.${kind}`, bytes }]
+    const url = `/models/${encodeURIComponent(name)}.${kind}`
+    return [{ kind, url, bytes: disk.size(path) }]
   })
   const canPredict = predict !== undefined
   return { name, ...(run !== undefined && { run }), task, files: written, canPredict }

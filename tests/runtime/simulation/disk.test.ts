@@ -36,6 +36,7 @@ describe.each(disks)('a disk %s', (_, open) => {
     disk.append(`${folder}/inner/a`).append(bytes(99))
     expect([...disk.read(`${folder}/b`)]).toEqual([3])
     expect([...disk.map(`${folder}/inner/a`)]).toEqual([...Array(20).keys(), 99])
+    expect(disk.size(`${folder}/inner/a`)).toBe(21)
     expect([...disk.list(folder)].sort()).toEqual(['b', 'inner'])
     expect([`${folder}`, `${folder}/b`, `${folder}/c`].map(disk.exists)).toEqual([
       true,
